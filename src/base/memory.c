@@ -1,0 +1,103 @@
+/* memory.c - see memory.h. */
+#define _POSIX_C_SOURCE 200809L
+#include "base/memory.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool sn_multiply(int64_t a, int64_t b, int64_t *product)
+{
+    if (a < 0 || b < 0) return false;
+    return !__builtin_mul_overflow(a, b, product);
+}
+
+void *sn_alloc_aligned(size_t bytes)
+{
+    if (bytes > SIZE_MAX - SN_ALIGNMENT) return NULL;
+    void *block = NULL;
+    if (posix_memalign(&block, SN_ALIGNMENT, sn_align(bytes ? bytes : 1, SN_ALIGNMENT)) != 0) return NULL;
+    return block;
+}
+
+void *sn_alloc_aligned_zeroed(size_t bytes)
+{
+    void *block = sn_alloc_aligned(bytes);
+    if (block) memset(block, 0, bytes);
+    return block;
+}
+
+void sn_free_aligned(void *block) { free(block); }
+
+bool sn_grow(void *array_pointer, size_t item_bytes, size_t *capacity, size_t need)
+{
+    if (need <= *capacity) return true;
+    size_t grown = *capacity ? *capacity : 8;
+    while (grown < need) {
+        if (grown > SIZE_MAX / 2) return false;
+        grown *= 2;
+    }
+    if (grown > SIZE_MAX / item_bytes) return false;
+    void *old, *moved;
+    memcpy(&old, array_pointer, sizeof old);
+    moved = realloc(old, grown * item_bytes);
+    if (!moved) return false;
+    memcpy(array_pointer, &moved, sizeof moved);
+    *capacity = grown;
+    return true;
+}
+
+struct sn_arena_block {
+    struct sn_arena_block *previous;
+    size_t used, size;
+    _Alignas(16) unsigned char bytes[];
+};
+
+void *sn_arena_alloc(sn_arena *arena, size_t bytes)
+{
+    if (bytes > SIZE_MAX / 2) return NULL;
+    bytes = sn_align(bytes ? bytes : 1, 16);
+    struct sn_arena_block *block = arena->last;
+    if (!block || block->size - block->used < bytes) {
+        size_t size = bytes > 16384 ? bytes : 16384;
+        block = calloc(1, sizeof *block + size);
+        if (!block) return NULL;
+        block->size = size;
+        block->previous = arena->last;
+        arena->last = block;
+    }
+    void *object = block->bytes + block->used;
+    block->used += bytes;
+    return object;
+}
+
+char *sn_arena_strdup(sn_arena *arena, const char *text)
+{
+    if (!text) return NULL;
+    size_t bytes = strlen(text) + 1;
+    char *copy = sn_arena_alloc(arena, bytes);
+    return copy ? memcpy(copy, text, bytes) : NULL;
+}
+
+char *sn_arena_printf(sn_arena *arena, const char *format, ...)
+{
+    va_list arguments, again;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    char *text = length < 0 ? NULL : sn_arena_alloc(arena, (size_t)length + 1);
+    if (text) vsnprintf(text, (size_t)length + 1, format, again);
+    va_end(again);
+    return text;
+}
+
+void sn_arena_free(sn_arena *arena)
+{
+    while (arena->last) {
+        struct sn_arena_block *previous = arena->last->previous;
+        free(arena->last);
+        arena->last = previous;
+    }
+}

@@ -1,0 +1,20 @@
+/* cpu.h - the CPU backend: which kernel runs a node on this machine. */
+#ifndef SN_CPU_CPU_H
+#define SN_CPU_CPU_H
+
+#include "exec/exec.h"
+
+typedef enum sn_isa { SN_ISA_BASELINE, SN_ISA_AVX2, SN_ISA_AVX512, SN_ISA_AVX512_BF16, SN_ISA_NEON } sn_isa;
+
+/* The level in use: what the processor has, capped by the environment's SENET_ISA (baseline, avx2, avx512, avx512_bf16). */
+sn_isa sn_cpu_isa(void);
+const char *sn_cpu_isa_name(sn_isa isa);
+
+/* The first kernel that takes the call: vector kernels of the level in use, best first, then the plain one, which takes
+ * everything.  NULL only for an op without kernel (sources). */
+const sn_kernel *sn_cpu_choose(const sn_kernel_call *call, bool reference_only);
+
+/* Every kernel that could run an op, best first, for tests and benches; ends with NULL. */
+const sn_kernel *const *sn_cpu_candidates(sn_op_kind op, sn_precision precision, sn_isa isa);
+
+#endif

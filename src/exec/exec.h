@@ -1,0 +1,105 @@
+/* exec.h - from a graph to something that runs: parameters, backends, programs.
+ *
+ * A program knows every tensor's lifetime, lays all of them into one arena, packs weights once per change, and then runs
+ * without allocating.  Programs of different batch sizes or modes share one sn_params, and may share one workspace.
+ */
+#ifndef SN_EXEC_EXEC_H
+#define SN_EXEC_EXEC_H
+
+#include "graph/graph.h"
+
+/* The working type behind SN_REAL.  SN_DOUBLE runs on the plain C kernels only: the yardstick of the tests. */
+typedef enum sn_precision { SN_FLOAT, SN_DOUBLE } sn_precision;
+static inline size_t sn_real_bytes(sn_precision p) { return p == SN_DOUBLE ? 8 : 4; }
+
+/* ---- parameters: one flat block, learnable tensors first (so that an optimiser walks one array), then statistics ---- */
+
+typedef struct sn_params sn_params;
+
+/* Zero-filled storage for graph->params; it depends only on the list of parameters, not on the batch. */
+senet_status sn_params_create(const sn_graph *graph, sn_precision precision, sn_params **params);
+void sn_params_destroy(sn_params *params);
+/* Start of parameter `index` (graph order) in memory layout (sn_param.shape), float or double. */
+void *sn_params_data(const sn_params *params, int index);
+/* The whole block; the first `learnable` elements are the learnable tensors (padding between tensors is zero). */
+void *sn_params_block(const sn_params *params, size_t *learnable, size_t *total);
+sn_precision sn_params_precision(const sn_params *params);
+/* Tells programs that values changed, so that they fold and pack again. */
+void sn_params_changed(sn_params *params);
+uint64_t sn_params_version(const sn_params *params);
+
+/* Copies a parameter from or to file order (sn_param.dims: OIHW, row-major float32). */
+void sn_params_set(sn_params *params, const sn_graph *graph, int index, const float *file_order);
+void sn_params_get(const sn_params *params, const sn_graph *graph, int index, float *file_order);
+/* The same for a block of another kind with the params' layout (gradients, momentum). */
+double sn_params_read(const sn_params *params, const sn_graph *graph, int index, int64_t file_order_element);
+
+/* ---- kernels ---- */
+
+/* One execution of a node, handed to a kernel. Pointers are NULL while a kernel is being chosen. */
+typedef struct sn_kernel_call {
+    const sn_graph *graph;
+    const sn_node *node;
+    const sn_node *input_nodes[SN_MAX_INPUTS]; /* NULL for an absent optional input */
+    const void *inputs[SN_MAX_INPUTS];
+    void *output;
+    const void *packed; /* what pack() made */
+    void *scratch;      /* scratch_bytes() bytes, aligned, contents undefined */
+    int threads;
+    sn_precision precision;
+    bool training; /* the program has gradients */
+} sn_kernel_call;
+
+typedef struct sn_kernel {
+    const char *name; /* "conv2d_direct_f32__avx512" */
+    sn_op_kind op;
+    const char *(*refuse)(const sn_kernel_call *call); /* NULL or returns NULL: takes it; else why not */
+    size_t (*scratch_bytes)(const sn_kernel_call *call);
+    size_t (*packed_bytes)(const sn_kernel_call *call); /* weights laid out for the kernel; remade when they change */
+    void (*pack)(const sn_kernel_call *call, void *packed); /* reads call->inputs that are parameters or folded from them */
+    void (*run)(const sn_kernel_call *call);
+} sn_kernel;
+
+/* ---- programs ---- */
+
+typedef struct sn_workspace sn_workspace; /* arena memory that several programs take turns to use */
+senet_status sn_workspace_create(sn_workspace **workspace);
+void sn_workspace_destroy(sn_workspace *workspace);
+
+typedef struct sn_program_options {
+    sn_precision precision;
+    int threads;             /* 0: sn_default_threads() */
+    bool reference_only;     /* plain C kernels */
+    sn_params *params;       /* required; must outlive the program */
+    sn_params *gradients;    /* same layout; required when the graph has gradients */
+    sn_workspace *workspace; /* NULL: the program has its own */
+} sn_program_options;
+
+typedef struct sn_program sn_program;
+
+/* Plans the graph; the graph must outlive the program. Memory that cannot be had is an error that names the bytes. */
+senet_status sn_program_create(const sn_graph *graph, const sn_program_options *options, sn_program **program);
+void sn_program_destroy(sn_program *program);
+
+/* Binds an input by name; `data` must stay valid until the run returns.  Unknown names are errors. */
+senet_status sn_program_set_input(sn_program *program, const char *name, const void *data);
+/* Runs everything. SENET_USAGE when an input is unbound. */
+senet_status sn_program_run(sn_program *program);
+/* The output's data after a run (valid until the next run of any program on the same workspace); its shape if not NULL. */
+const void *sn_program_output(const sn_program *program, const char *name, sn_shape *shape);
+
+typedef struct sn_memory_use {
+    size_t arena_bytes, packed_bytes, params_bytes;
+} sn_memory_use;
+sn_memory_use sn_program_memory(const sn_program *program);
+
+/* Per-step times: set before a run; the profile holds one entry a step in order. */
+typedef struct sn_step_profile {
+    const sn_node *node;
+    const char *kernel;
+    double seconds; /* sum over the runs since profiling began */
+} sn_step_profile;
+void sn_program_profile(sn_program *program, bool on);
+const sn_step_profile *sn_program_profile_steps(const sn_program *program, size_t *count);
+
+#endif

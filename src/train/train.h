@@ -1,0 +1,91 @@
+/* train.h - training: recipes, optimiser, schedule, the loop, checkpoints, logs. */
+#ifndef SN_TRAIN_TRAIN_H
+#define SN_TRAIN_TRAIN_H
+
+#include "data/data.h"
+#include "exec/exec.h"
+#include "io/weights.h"
+#include "zoo/zoo.h"
+
+typedef enum sn_optimizer { SN_SGD_TORCH, SN_SGD_CAFFE, SN_NESTEROV } sn_optimizer;
+typedef enum sn_schedule { SN_SCHEDULE_CONSTANT, SN_SCHEDULE_STEP, SN_SCHEDULE_PLATEAU, SN_SCHEDULE_COSINE } sn_schedule;
+typedef enum sn_init { SN_INIT_HE, SN_INIT_TORCH, SN_INIT_HE_FAN_OUT } sn_init;
+enum { SN_MAX_MILESTONES = 16 };
+
+/* Every setting of a run; sn_train_defaults fills it, a recipe and then flags change it. Strings are borrowed. */
+typedef struct sn_train_config {
+    const char *model, *data, *output, *resume, *init_weights, *recipe;
+    int64_t batch, epochs, max_steps;         /* max_steps counts from the start of training; 0: none */
+    sn_optimizer optimizer;
+    double lr, momentum, weight_decay;
+    bool decay_all;                           /* weight decay on biases and batch norm too */
+    sn_schedule schedule;
+    double milestones[SN_MAX_MILESTONES];     /* epochs, ascending */
+    int milestones_count;
+    double step_every, gamma;                 /* epochs between steps when there are no milestones; factor */
+    int patience, reductions;                 /* plateau: epochs without 1e-4 relative improvement; how often */
+    double warmup_epochs, warmup_lr;          /* linear from warmup_lr, or constant at it for warmup_steps */
+    int64_t warmup_steps;
+    double label_smoothing;
+    sn_init init;
+    sn_augment augment;
+    bool shuffle, drop_last;
+    int freeze_bn_epochs;                     /* batch norm frozen in the last so many epochs */
+    uint64_t seed;
+    int threads, workers;
+    int64_t eval_batch, log_every;
+    bool no_eval;
+    double checkpoint_minutes;
+    bool reference_only;
+} sn_train_config;
+
+void sn_train_defaults(sn_train_config *config);
+/* Applies a recipe by name; errors list the names. */
+senet_status sn_recipe_apply(const char *name, sn_train_config *config);
+bool sn_recipe_list(size_t index, const char **name, const char **summary);
+
+typedef struct sn_train_progress {
+    int64_t step, steps, epoch, epochs, images;
+    double lr, loss, top1_error, images_per_second, seconds_left;
+    bool epoch_end, evaluating;
+    double val_loss, val_top1_error, val_top5_error; /* NaN before an evaluation */
+} sn_train_progress;
+
+typedef struct sn_train_hooks {
+    void (*progress)(void *context, const sn_train_progress *progress); /* after every step and epoch */
+    void (*message)(void *context, const char *line);
+    void *context;
+    const volatile int *stop; /* not 0: finish the step, save, return SENET_STOPPED */
+} sn_train_hooks;
+
+typedef struct sn_train_result {
+    int64_t epochs, steps;
+    double top1_error, top5_error, loss, images_per_second, best_top1_error;
+    int64_t best_epoch;
+    const char *best; /* path of best.safetensors; "" when nothing was evaluated; static storage of the result */
+    char best_path[4096];
+} sn_train_result;
+
+/* Runs a training to its end, its max_steps, or a stop.  Writes log.jsonl, summary.csv, last, best, checkpoint and
+ * TensorBoard events into config->output. */
+senet_status sn_train(const sn_train_config *config, const sn_train_hooks *hooks, sn_train_result *result);
+
+/* Fills params by the rule: convolutions, linear layers; biases 0, gamma 1, beta 0, mean 0, variance 1. */
+void sn_params_init(const sn_graph *graph, sn_params *params, sn_init init, uint64_t seed);
+
+/* Evaluation of weights on a data set. */
+typedef struct sn_eval_options {
+    int64_t batch;
+    int threads, workers;
+    bool reference_only;
+    void (*progress)(void *context, int64_t done, int64_t total);
+    void *context;
+} sn_eval_options;
+typedef struct sn_eval_result {
+    int64_t images, top1_errors, top5_errors;
+    double loss, seconds;
+} sn_eval_result;
+senet_status sn_evaluate(const sn_spec *spec, sn_params *params, const sn_preprocess *preprocess, const sn_dataset *dataset,
+                         const sn_eval_options *options, sn_eval_result *result);
+
+#endif
