@@ -37,15 +37,15 @@ senet_status sn_fail(senet_status status, const char *format, ...)
 
 senet_status sn_fail_context(senet_status status, const char *format, ...)
 {
-    char text[MESSAGE_BYTES];
+    char context[MESSAGE_BYTES], text[2 * MESSAGE_BYTES + 3];
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(text, sizeof text, format, arguments);
+    vsnprintf(context, sizeof context, format, arguments);
     va_end(arguments);
-    if (length < 0) length = 0;
-    if ((size_t)length < sizeof text) snprintf(text + length, sizeof text - (size_t)length, ": %s", last_message);
+    snprintf(text, sizeof text, "%s: %s", context, last_message);
+    text[MESSAGE_BYTES - 1] = '\0';
     make_printable(text);
-    memcpy(last_message, text, sizeof text);
+    memcpy(last_message, text, MESSAGE_BYTES);
     return status;
 }
 

@@ -55,6 +55,7 @@ typedef struct sn_pool_attrs {
 
 typedef struct sn_norm_attrs {
     float epsilon, momentum;  /* momentum: share of the new batch in the running statistics (0.1) */
+    int64_t count;            /* bn_update: elements behind each mean, N H W, for the unbiased variance */
     sn_activation activation; /* SN_IDENTITY or SN_RELU */
 } sn_norm_attrs;
 
@@ -74,7 +75,7 @@ typedef struct sn_attrs {
         struct { sn_activation kind; } activation;               /* activation, activation_grad, add, scale_add */
         struct { float factor; } factor;                         /* multiply by a constant */
         struct { int32_t begin, count; } slice;                  /* channels [begin, begin + count) */
-        struct { int32_t index; bool even; } mix;                /* unit number; even: backward coefficient 0.5 */
+        struct { int32_t index, branch; bool even; } mix;        /* unit number; mix_grad: which branch; even: beta = 0.5 */
         struct { float probability; int32_t salt; } dropout;     /* salt tells the layers of a network apart */
         struct { float smoothing; } loss;
         struct { float mean[3], std[3]; } normalize;             /* on values in 0..1 */
