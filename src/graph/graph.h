@@ -80,7 +80,7 @@ typedef struct sn_attrs {
         struct { float smoothing; } loss;
         struct { float mean[3], std[3]; } normalize;             /* on values in 0..1 */
         struct { int32_t index; } param;                         /* graph->params[index] */
-        struct { sn_shape shape; } source;                       /* input: shape with n = images per batch */
+        struct { sn_shape shape; sn_dtype dtype; } source;       /* input; shape.n = images per batch */
     } u;
 } sn_attrs;
 
@@ -167,7 +167,8 @@ const sn_node *sn_autodiff_node(const sn_autodiff *ad, sn_id id);
 
 /* ---- passes (passes.c): graph to graph; outputs keep their names ---- */
 
-/* Joins batch norm + ReLU, add + ReLU, scale + add (+ ReLU), convolution + activation: for training and inference. */
+/* Joins batch norm + ReLU, add + ReLU, scale + add (+ ReLU), convolution + activation, and, after sn_graph_add_gradients, the
+ * squeeze's share of a gradient with the scale's.  For training and inference; drops what became dead. */
 senet_status sn_graph_fuse(const sn_graph *graph, sn_graph **fused);
 /* Folds batch norm with running statistics into the convolution before it, then joins activation and residual sum. */
 senet_status sn_graph_fold_batch_norm(const sn_graph *graph, sn_graph **folded);
