@@ -1,0 +1,26 @@
+# dependencies.cmake - what the library stands on; docs/dependencies.md says why each.  senet_needs carries them all.
+find_package(OpenMP REQUIRED COMPONENTS C)
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(JPEG REQUIRED)
+find_package(PNG REQUIRED)
+pkg_check_modules(YAJL REQUIRED IMPORTED_TARGET yajl)
+
+add_library(senet_needs INTERFACE)
+target_include_directories(senet_needs INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
+target_link_libraries(senet_needs INTERFACE OpenMP::OpenMP_C Threads::Threads JPEG::JPEG PNG::PNG PkgConfig::YAJL m)
+set(SENET_PC_REQUIRES "libjpeg libpng yajl") # for senet.pc: what a static link needs
+
+set(SENET_HAS_DOWNLOAD OFF)
+if(SENET_DOWNLOAD)
+  pkg_check_modules(CURL IMPORTED_TARGET libcurl)
+  if(CURL_FOUND)
+    set(SENET_HAS_DOWNLOAD ON)
+    target_compile_definitions(senet_needs INTERFACE SENET_WITH_CURL)
+    target_link_libraries(senet_needs INTERFACE PkgConfig::CURL)
+    string(APPEND SENET_PC_REQUIRES " libcurl")
+  endif()
+endif()
+if(NOT SENET_HAS_DOWNLOAD)
+  message(STATUS "`senet data get` is switched off (needs libcurl)")
+endif()
