@@ -1,0 +1,106 @@
+/* params.c - the flat block of parameters: learnable tensors first, then running statistics; each starts at a cache line. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec/exec.h"
+
+struct sn_params {
+    sn_precision precision;
+    size_t count, learnable, total; /* tensors; elements incl. padding */
+    size_t *offsets;                /* in elements, by parameter index */
+    void *block;
+    uint64_t version;
+};
+
+senet_status sn_params_create(const sn_graph *graph, sn_precision precision, sn_params **params)
+{
+    *params = NULL;
+    sn_params *created = calloc(1, sizeof *created);
+    if (!created) return sn_fail_memory(sizeof *created, "parameters");
+    created->precision = precision;
+    created->count = graph->params_count;
+    created->version = 1;
+    created->offsets = malloc((created->count + 1) * sizeof *created->offsets);
+    if (!created->offsets) {
+        sn_params_destroy(created);
+        return sn_fail_memory(graph->params_count * sizeof *created->offsets, "parameters");
+    }
+    size_t line = SN_ALIGNMENT / 4, at = 0;
+    for (int statistics = 0; statistics < 2; statistics++) {
+        for (size_t i = 0; i < graph->params_count; i++) {
+            if (graph->params[i].learnable == (statistics == 1)) continue;
+            created->offsets[i] = at;
+            at += sn_align((size_t)sn_shape_elements(graph->params[i].shape), line);
+        }
+        if (!statistics) created->learnable = at;
+    }
+    created->total = at;
+    created->block = sn_alloc_aligned_zeroed(at * sn_real_bytes(precision));
+    if (!created->block) {
+        sn_params_destroy(created);
+        return sn_fail_memory(at * sn_real_bytes(precision), "parameters");
+    }
+    *params = created;
+    return SENET_OK;
+}
+
+void sn_params_destroy(sn_params *params)
+{
+    if (!params) return;
+    free(params->offsets);
+    sn_free_aligned(params->block);
+    free(params);
+}
+
+void *sn_params_data(const sn_params *params, int index)
+{
+    return (char *)params->block + params->offsets[index] * sn_real_bytes(params->precision);
+}
+
+void *sn_params_block(const sn_params *params, size_t *learnable, size_t *total)
+{
+    if (learnable) *learnable = params->learnable;
+    if (total) *total = params->total;
+    return params->block;
+}
+
+sn_precision sn_params_precision(const sn_params *params) { return params->precision; }
+void sn_params_changed(sn_params *params) { params->version++; }
+uint64_t sn_params_version(const sn_params *params) { return params->version; }
+
+/* Where element `i` of file order stands in memory: OIHW -> HWIO, [out, in] -> [in][out]; vectors stay. */
+static size_t memory_index(const sn_param *param, int64_t i)
+{
+    if (param->rank < 2) return (size_t)i;
+    sn_shape s = param->shape; /* kh, kw, in, out */
+    int64_t kw = i % s.h, kh = i / s.h % s.n, in = i / (s.h * s.n) % s.w, out = i / (s.h * s.n * s.w);
+    return (size_t)(((kh * s.h + kw) * s.w + in) * s.c + out);
+}
+
+void sn_params_set(sn_params *params, const sn_graph *graph, int index, const float *file_order)
+{
+    const sn_param *param = &graph->params[index];
+    int64_t n = sn_shape_elements(param->shape);
+    void *data = sn_params_data(params, index);
+    for (int64_t i = 0; i < n; i++) {
+        size_t at = memory_index(param, i);
+        if (params->precision == SN_DOUBLE)
+            ((double *)data)[at] = file_order[i];
+        else
+            ((float *)data)[at] = file_order[i];
+    }
+    sn_params_changed(params);
+}
+
+double sn_params_read(const sn_params *params, const sn_graph *graph, int index, int64_t file_order_element)
+{
+    size_t at = memory_index(&graph->params[index], file_order_element);
+    const void *data = sn_params_data(params, index);
+    return params->precision == SN_DOUBLE ? ((const double *)data)[at] : (double)((const float *)data)[at];
+}
+
+void sn_params_get(const sn_params *params, const sn_graph *graph, int index, float *file_order)
+{
+    int64_t n = sn_shape_elements(graph->params[index].shape);
+    for (int64_t i = 0; i < n; i++) file_order[i] = (float)sn_params_read(params, graph, index, i);
+}

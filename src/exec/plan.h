@@ -1,0 +1,35 @@
+/* plan.h - where every tensor of a graph lives during a run. */
+#ifndef SN_EXEC_PLAN_H
+#define SN_EXEC_PLAN_H
+
+#include "exec/exec.h"
+
+typedef enum sn_place_kind {
+    SN_AT_NOTHING,  /* the op has no output */
+    SN_AT_PARAM,    /* in sn_params */
+    SN_AT_GRADIENT, /* in the gradients' sn_params */
+    SN_AT_INPUT,    /* the caller's memory */
+    SN_AT_CONSTANT, /* kept by the program: depends on parameters only */
+    SN_AT_ARENA     /* lives from the node's step to its last use */
+} sn_place_kind;
+
+typedef struct sn_location {
+    sn_place_kind kind;
+    int32_t param;  /* SN_AT_PARAM, SN_AT_GRADIENT: index */
+    size_t offset;  /* SN_AT_ARENA, SN_AT_CONSTANT: bytes from the start */
+} sn_location;
+
+typedef struct sn_plan {
+    sn_location *locations;  /* by node */
+    size_t *scratch_offsets; /* by node: of its kernel's scratch memory in the arena */
+    size_t arena_bytes, constant_bytes;
+} sn_plan;
+
+/* scratch_bytes: what the kernel of each node needs while it runs (0: nothing). */
+senet_status sn_plan_create(const sn_graph *graph, sn_precision precision, const size_t *scratch_bytes, sn_plan *plan);
+void sn_plan_free(sn_plan *plan);
+
+/* Bytes of a node's output. */
+size_t sn_node_bytes(const sn_node *node, sn_precision precision);
+
+#endif

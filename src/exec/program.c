@@ -1,0 +1,284 @@
+/* program.c - a planned graph that runs: kernels chosen, memory laid out, weights packed when they change. */
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/parallel.h"
+#include "cpu/cpu.h"
+#include "exec/plan.h"
+#include "ops/op.h"
+
+struct sn_workspace {
+    void *memory;
+    size_t bytes;
+};
+
+typedef struct step {
+    sn_id node;
+    const sn_kernel *kernel;
+    size_t packed_offset, packed_bytes;
+    bool constant; /* runs only when parameters changed */
+    double seconds;
+} step;
+
+struct sn_program {
+    const sn_graph *graph;
+    sn_program_options options;
+    sn_plan plan;
+    step *steps;
+    size_t steps_count;
+    const void **bound;       /* by node: what an input is bound to */
+    void *constants, *packed; /* owned */
+    size_t packed_bytes;
+    sn_workspace *own_workspace;
+    bool effects, profiling;
+    uint64_t seen_version; /* of the parameters that constants and packed weights were made from */
+    sn_step_profile *profile;
+};
+
+/* ---- workspace ---- */
+
+senet_status sn_workspace_create(sn_workspace **workspace)
+{
+    *workspace = calloc(1, sizeof **workspace);
+    return *workspace ? SENET_OK : sn_fail_memory(sizeof **workspace, "a workspace");
+}
+
+void sn_workspace_destroy(sn_workspace *workspace)
+{
+    if (!workspace) return;
+    sn_free_aligned(workspace->memory);
+    free(workspace);
+}
+
+static double physical_memory(void)
+{
+    double bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE), limit;
+    FILE *file = fopen("/sys/fs/cgroup/memory.max", "r");
+    if (file) {
+        if (fscanf(file, "%lf", &limit) == 1 && limit < bytes) bytes = limit; /* "max" is no number */
+        fclose(file);
+    }
+    return bytes;
+}
+
+/* Memory that the kernel would only promise is refused here: touching it would end the process without a message. */
+static senet_status reserve(sn_workspace *workspace, size_t bytes, int64_t batch)
+{
+    if (bytes <= workspace->bytes) return SENET_OK;
+    double limit = physical_memory();
+    if ((double)bytes > limit)
+        return sn_fail(SENET_USAGE, "a batch of %lld needs %.1f GB of memory, this machine has %.1f GB", (long long)batch,
+                       (double)bytes / 1e9, limit / 1e9);
+    void *memory = sn_alloc_aligned(bytes);
+    if (!memory) return sn_fail_memory(bytes, "the tensors of a run");
+    sn_free_aligned(workspace->memory);
+    workspace->memory = memory;
+    workspace->bytes = bytes;
+    return SENET_OK;
+}
+
+/* ---- creation ---- */
+
+/* The call of a node without data: what a kernel is chosen and sized by. */
+static sn_kernel_call blank_call(const sn_program *program, const sn_node *node)
+{
+    sn_kernel_call call = {.graph = program->graph, .node = node, .threads = program->options.threads,
+                           .precision = program->options.precision, .training = program->options.gradients != NULL};
+    for (int k = 0; k < node->inputs_count; k++) call.input_nodes[k] = sn_input_of(program->graph, node, k);
+    return call;
+}
+
+static senet_status choose_kernels(sn_program *program, size_t *scratch_bytes)
+{
+    const sn_graph *graph = program->graph;
+    for (size_t i = 0; i < graph->nodes_count; i++) {
+        const sn_node *node = &graph->nodes[i];
+        scratch_bytes[i] = 0;
+        if (node->op == SN_OP_input || node->op == SN_OP_param) continue;
+        sn_kernel_call call = blank_call(program, node);
+        step *s = &program->steps[program->steps_count++];
+        *s = (step){.node = (sn_id)i, .kernel = sn_cpu_choose(&call, program->options.reference_only)};
+        if (!s->kernel || !s->kernel->run)
+            return sn_fail(SENET_INTERNAL, "%s: no kernel runs this op", sn_node_title(node));
+        if (s->kernel->scratch_bytes) scratch_bytes[i] = s->kernel->scratch_bytes(&call);
+        if (s->kernel->packed_bytes) s->packed_bytes = s->kernel->packed_bytes(&call);
+        s->packed_offset = program->packed_bytes;
+        program->packed_bytes += sn_align(s->packed_bytes, SN_ALIGNMENT);
+        if (sn_op_of(node->op)->effect) program->effects = true;
+    }
+    return SENET_OK;
+}
+
+static senet_status check_options(const sn_graph *graph, const sn_program_options *options)
+{
+    if (!options->params) return sn_fail(SENET_INTERNAL, "a program without parameters");
+    if (options->threads < 0 || options->threads > SN_MAX_THREADS)
+        return sn_fail(SENET_USAGE, "%d threads: 1 to %d are possible", options->threads, SN_MAX_THREADS);
+    if (sn_params_precision(options->params) != options->precision)
+        return sn_fail(SENET_INTERNAL, "parameters and program differ in precision");
+    for (size_t i = 0; i < graph->params_count; i++)
+        if (graph->params[i].gradient != SN_NONE && !options->gradients)
+            return sn_fail(SENET_INTERNAL, "a graph with gradients needs memory for them");
+    return SENET_OK;
+}
+
+senet_status sn_program_create(const sn_graph *graph, const sn_program_options *options, sn_program **program)
+{
+    senet_status status;
+    *program = NULL;
+    SN_RETURN_IF_FAILED(check_options(graph, options));
+    size_t n = graph->nodes_count;
+    size_t *scratch_bytes = calloc(n + 1, sizeof *scratch_bytes);
+    sn_program *p = calloc(1, sizeof *p);
+    if (p) {
+        p->graph = graph;
+        p->options = *options;
+        if (p->options.threads == 0) p->options.threads = sn_default_threads();
+        p->steps = calloc(n + 1, sizeof *p->steps);
+        p->bound = calloc(n + 1, sizeof *p->bound);
+        p->profile = calloc(n + 1, sizeof *p->profile);
+    }
+    if (!p || !scratch_bytes || !p->steps || !p->bound || !p->profile) {
+        status = sn_fail_memory(n * sizeof *p->steps, "a program");
+        goto cleanup;
+    }
+    if (!p->options.workspace) {
+        SN_TRY(sn_workspace_create(&p->own_workspace), cleanup);
+        p->options.workspace = p->own_workspace;
+    }
+    SN_TRY(choose_kernels(p, scratch_bytes), cleanup);
+    SN_TRY(sn_plan_create(graph, options->precision, scratch_bytes, &p->plan), cleanup);
+    for (size_t i = 0; i < p->steps_count; i++)
+        p->steps[i].constant = p->plan.locations[p->steps[i].node].kind == SN_AT_CONSTANT;
+    SN_TRY(reserve(p->options.workspace, p->plan.arena_bytes, graph->batch), cleanup);
+    p->constants = sn_alloc_aligned(p->plan.constant_bytes);
+    p->packed = sn_alloc_aligned(p->packed_bytes);
+    if (!p->constants || !p->packed) {
+        status = sn_fail_memory(p->plan.constant_bytes + p->packed_bytes, "packed weights");
+        goto cleanup;
+    }
+    *program = p;
+    p = NULL;
+cleanup:
+    free(scratch_bytes);
+    sn_program_destroy(p);
+    return status;
+}
+
+void sn_program_destroy(sn_program *program)
+{
+    if (!program) return;
+    sn_plan_free(&program->plan);
+    free(program->steps);
+    free(program->bound);
+    free(program->profile);
+    sn_free_aligned(program->constants);
+    sn_free_aligned(program->packed);
+    sn_workspace_destroy(program->own_workspace);
+    free(program);
+}
+
+/* ---- running ---- */
+
+static void *data_of(const sn_program *p, sn_id id)
+{
+    const sn_location *at = &p->plan.locations[id];
+    switch (at->kind) {
+    case SN_AT_PARAM: return sn_params_data(p->options.params, at->param);
+    case SN_AT_GRADIENT: return sn_params_data(p->options.gradients, at->param);
+    case SN_AT_INPUT: return (void *)(uintptr_t)p->bound[id];
+    case SN_AT_CONSTANT: return (char *)p->constants + at->offset;
+    case SN_AT_ARENA: return (char *)p->options.workspace->memory + at->offset;
+    case SN_AT_NOTHING: break;
+    }
+    return NULL;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void run_step(sn_program *p, step *s, bool pack)
+{
+    double start = p->profiling ? now() : 0;
+    const sn_node *node = &p->graph->nodes[s->node];
+    sn_kernel_call call = blank_call(p, node);
+    for (int k = 0; k < node->inputs_count; k++)
+        if (node->inputs[k] != SN_NONE) call.inputs[k] = data_of(p, node->inputs[k]);
+    call.output = data_of(p, s->node);
+    call.scratch = (char *)p->options.workspace->memory + p->plan.scratch_offsets[s->node];
+    void *packed = (char *)p->packed + s->packed_offset;
+    call.packed = packed;
+    if (pack && s->packed_bytes) s->kernel->pack(&call, packed);
+    s->kernel->run(&call);
+    if (p->profiling) s->seconds += now() - start;
+}
+
+senet_status sn_program_run(sn_program *program)
+{
+    const sn_graph *graph = program->graph;
+    for (size_t i = 0; i < graph->nodes_count; i++)
+        if (graph->nodes[i].op == SN_OP_input && !program->bound[i])
+            return sn_fail(SENET_USAGE, "input '%s' is not bound", graph->nodes[i].name);
+    uint64_t version = sn_params_version(program->options.params);
+    bool changed = version != program->seen_version;
+    for (size_t i = 0; i < program->steps_count; i++)
+        if (!program->steps[i].constant || changed) run_step(program, &program->steps[i], changed);
+    program->seen_version = version;
+    if (program->effects) sn_params_changed(program->options.params);
+    return SENET_OK;
+}
+
+senet_status sn_program_set_input(sn_program *program, const char *name, const void *data)
+{
+    const sn_graph *graph = program->graph;
+    for (size_t i = 0; i < graph->nodes_count; i++) {
+        if (graph->nodes[i].op != SN_OP_input || strcmp(graph->nodes[i].name, name) != 0) continue;
+        program->bound[i] = data;
+        return SENET_OK;
+    }
+    return sn_fail(SENET_USAGE, "the network has no input '%s'", name);
+}
+
+const void *sn_program_output(const sn_program *program, const char *name, sn_shape *shape)
+{
+    sn_id id = sn_graph_find_output(program->graph, name);
+    if (id == SN_NONE) return NULL;
+    if (shape) *shape = program->graph->nodes[id].shape;
+    return data_of(program, id);
+}
+
+/* ---- what it costs ---- */
+
+sn_memory_use sn_program_memory(const sn_program *program)
+{
+    size_t elements;
+    sn_params_block(program->options.params, NULL, &elements);
+    return (sn_memory_use){.arena_bytes = program->plan.arena_bytes,
+                           .packed_bytes = program->packed_bytes + program->plan.constant_bytes,
+                           .params_bytes = elements * sn_real_bytes(program->options.precision)};
+}
+
+void sn_program_profile(sn_program *program, bool on)
+{
+    if (on)
+        for (size_t i = 0; i < program->steps_count; i++) program->steps[i].seconds = 0;
+    program->profiling = on;
+}
+
+const sn_step_profile *sn_program_profile_steps(const sn_program *program, size_t *count)
+{
+    for (size_t i = 0; i < program->steps_count; i++) {
+        const step *s = &program->steps[i];
+        program->profile[i] = (sn_step_profile){&program->graph->nodes[s->node], s->kernel->name, s->seconds};
+    }
+    *count = program->steps_count;
+    return program->profile;
+}
