@@ -301,9 +301,9 @@ const char *sn_json_kind_name(sn_json_kind kind)
 
 senet_status sn_json_expect(const sn_json_document *document, const sn_json *value, const char *what, sn_json_kind kind)
 {
-    if (!value) return sn_fail(SENET_BAD_DATA, "%s: '%s' is missing", document->name, what);
+    if (!value) return sn_fail(SENET_BAD_DATA, "%s: %s is missing", document->name, what);
     if (value->kind == kind) return SENET_OK;
-    return sn_fail(SENET_BAD_DATA, "%s: byte %zu: '%s' is %s, not %s", document->name, value->offset, what,
+    return sn_fail(SENET_BAD_DATA, "%s: byte %zu: %s is %s, not %s", document->name, value->offset, what,
                    sn_json_kind_name(value->kind), sn_json_kind_name(kind));
 }
 
@@ -312,7 +312,7 @@ senet_status sn_json_get_int64(const sn_json_document *document, const sn_json *
 {
     SN_RETURN_IF_FAILED(sn_json_expect(document, value, what, SN_JSON_NUMBER));
     if (sn_parse_int64(value->text, number)) return SENET_OK;
-    return sn_fail(SENET_BAD_DATA, "%s: byte %zu: '%s' is %s, not a whole number of 64 bits", document->name,
+    return sn_fail(SENET_BAD_DATA, "%s: byte %zu: %s is %s, not a whole number of 64 bits", document->name,
                    value->offset, what, value->text);
 }
 
@@ -321,7 +321,7 @@ senet_status sn_json_get_double(const sn_json_document *document, const sn_json 
 {
     SN_RETURN_IF_FAILED(sn_json_expect(document, value, what, SN_JSON_NUMBER));
     if (sn_parse_double(value->text, number)) return SENET_OK;
-    return sn_fail(SENET_BAD_DATA, "%s: byte %zu: '%s' is %s, beyond a double", document->name, value->offset, what,
+    return sn_fail(SENET_BAD_DATA, "%s: byte %zu: %s is %s, beyond a double", document->name, value->offset, what,
                    value->text);
 }
 

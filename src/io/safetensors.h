@@ -2,8 +2,9 @@
  *
  * File: 8 bytes little-endian header size, a JSON object, the data.  Refused, each with its own message that names the file,
  * the place and the value: a header above 100 MB or beyond the file, JSON that is not an object of tensors, bytes that are
- * not UTF-8, duplicate names, unknown dtypes, negative or overflowing shapes, offsets that overlap, leave holes, are out of
- * order or do not match shape x dtype, data shorter or longer than the header says. */
+ * not UTF-8, duplicate names, unknown dtypes, negative or overflowing shapes, offsets that overlap, leave holes, end before
+ * they begin or do not match shape x dtype, data shorter or longer than the header says.  The header may list tensors in any
+ * order, as the reference reader allows. */
 #ifndef SN_IO_SAFETENSORS_H
 #define SN_IO_SAFETENSORS_H
 
@@ -15,7 +16,7 @@ typedef enum sn_tensor_type {
     SN_TENSOR_F64, SN_TENSOR_F32, SN_TENSOR_F16, SN_TENSOR_BF16,
     SN_TENSOR_I64, SN_TENSOR_I32, SN_TENSOR_I16, SN_TENSOR_I8, SN_TENSOR_U64, SN_TENSOR_U32, SN_TENSOR_U16, SN_TENSOR_U8, SN_TENSOR_BOOL
 } sn_tensor_type;
-enum { SN_TENSOR_MAX_RANK = 8 };
+enum { SN_TENSOR_MAX_RANK = 8, SN_TENSORS_MAX_HEADER = 100000000 };
 
 size_t sn_tensor_type_bytes(sn_tensor_type type);
 const char *sn_tensor_type_name(sn_tensor_type type); /* "F32" */
