@@ -30,21 +30,21 @@ void sn_graph_destroy(sn_graph *graph)
 senet_status sn_graph_add(sn_graph *graph, sn_op_kind op, const sn_id *inputs, int inputs_count, const sn_attrs *attrs,
                           const char *name, sn_id *id)
 {
-    *id = SN_NONE;
     const sn_op *rules = sn_op_of(op);
     sn_node node = {.op = op, .inputs_count = inputs_count};
+    for (int i = 0; i < SN_MAX_INPUTS; i++) node.inputs[i] = i < inputs_count ? inputs[i] : SN_NONE;
+    *id = SN_NONE; /* after the inputs are read: `id` may point at one of them */
     node.name = name ? sn_arena_strdup(&graph->arena, name) : "";
     if (!node.name) return sn_fail_memory(strlen(name), "a node's name");
     if (attrs) node.attrs = *attrs;
     if (inputs_count < rules->fewest_inputs || inputs_count > rules->most_inputs)
         return sn_fail(SENET_INTERNAL, "%s: %d inputs, %d to %d belong there", sn_node_title(&node), inputs_count,
                        rules->fewest_inputs, rules->most_inputs);
-    for (int i = 0; i < SN_MAX_INPUTS; i++) node.inputs[i] = SN_NONE;
     for (int i = 0; i < inputs_count; i++) {
-        node.inputs[i] = inputs[i];
-        if (inputs[i] == SN_NONE && i >= rules->fewest_inputs) continue;
-        if (inputs[i] < 0 || (size_t)inputs[i] >= graph->nodes_count)
-            return sn_fail(SENET_INTERNAL, "%s: input %d is node %d of %zu", sn_node_title(&node), i, (int)inputs[i],
+        sn_id input = node.inputs[i];
+        if (input == SN_NONE && i >= rules->fewest_inputs) continue;
+        if (input < 0 || (size_t)input >= graph->nodes_count)
+            return sn_fail(SENET_INTERNAL, "%s: input %d is node %d of %zu", sn_node_title(&node), i, (int)input,
                            graph->nodes_count);
     }
     SN_RETURN_IF_FAILED(rules->infer(graph, &node));
