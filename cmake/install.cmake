@@ -1,14 +1,10 @@
-# install.cmake - where things go: the program, both libraries, the header, pkg-config, the manual page, the licence.
+# install.cmake - where things go: the program, both libraries, the header, pkg-config, the manual pages, the licence.
 file(RELATIVE_PATH SENET_PC_TO_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix) # the installed tree may move
 configure_file(cmake/senet.pc.in senet.pc @ONLY)
-if(TARGET senet)
-  install(TARGETS senet RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-endif()
+install(TARGETS senet RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS senet_static ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-if(NOT SENET_SANITIZE)
-  install(TARGETS senet_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-endif()
+install(TARGETS senet_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/senet DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(FILES ${PROJECT_BINARY_DIR}/senet.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-install(FILES docs/senet.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES ${SENET_PAGES} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
