@@ -2,7 +2,7 @@
 #ifndef SN_ZOO_ZOO_H
 #define SN_ZOO_ZOO_H
 
-#include "graph/graph.h"
+#include "graph/builder.h"
 
 typedef enum sn_squeeze { SN_SQUEEZE_AVG, SN_SQUEEZE_MAX, SN_SQUEEZE_NONE } sn_squeeze;
 typedef enum sn_gate { SN_GATE_SIGMOID, SN_GATE_TANH, SN_GATE_RELU } sn_gate;
@@ -35,12 +35,6 @@ senet_status sn_spec_parse(const char *text, sn_spec *spec);
 /* The canonical spelling: non-default options only, in the order of the documentation. */
 void sn_spec_canonical(const sn_spec *spec, char *text, size_t size);
 
-typedef enum sn_mode {
-    SN_MODE_EVAL,         /* running statistics; no dropout; shake coefficients 0.5 */
-    SN_MODE_TRAIN,        /* batch statistics, running statistics updated */
-    SN_MODE_TRAIN_FROZEN  /* training with batch norm frozen: stored statistics, gamma and beta fixed (SENet-154, (f)) */
-} sn_mode;
-
 typedef enum sn_input_kind { SN_INPUT_REAL, SN_INPUT_U8 } sn_input_kind;
 
 typedef struct sn_build_options {
@@ -55,12 +49,13 @@ typedef struct sn_build_options {
 } sn_build_options;
 
 /* Builds the graph.  Inputs by name: "input" (N,H,W,3) REAL, or "images" U8 and "rects" I32; "labels" I32 with a loss;
- * in SN_MODE_TRAIN networks with Shake units have "shake" (N,1,1,2 units), those with dropout "keys" (N,1,1,1) U64.
+ * in the training modes networks with Shake units have "shake" (N,1,1,2 units), those with dropout "keys" (N,1,1,1) U64.
  * Outputs: "logits" (N,1,1,K), "loss".  Every unit's output node bears the unit's name ("layer1.0"), every SE block's gate
  * is named "<block>.gate" ("layer1.0.se.gate").  Sizes that do not fit the network are an error. */
 senet_status sn_model_build(const sn_spec *spec, const sn_build_options *options, sn_graph **graph);
 
-/* Names of the Shake units in the order of their columns in "shake"; *count = 0 for other networks. */
+/* Names of the Shake units in the order of their columns in "shake"; *count = 0 for other networks.  Valid until this
+ * thread's next call, and as long as the graph. */
 const char *const *sn_model_shake_units(const sn_graph *graph, size_t *count);
 
 /* The models by name, for `senet models`: index 0.. until false. */
