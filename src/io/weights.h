@@ -21,12 +21,14 @@ typedef struct sn_weights_info {
     char *model;          /* NULL when absent */
     int64_t classes;      /* 0 when absent */
     char **labels;        /* `labels_count` names, or NULL */
-    size_t labels_count;
-    bool has_preprocess;  /* mean, std, ... were in the file */
+    size_t labels_count;  /* `classes`, or 0 */
+    bool has_preprocess;  /* the file has input, mean and std: `preprocess` is complete.  Else it holds what the file says over
+                         * sn_preprocess_default, with size 0 when `input` is absent */
     sn_preprocess preprocess;
 } sn_weights_info;
 
-/* ImageNet mean and std, RGB, crop_pct 0.875 (1 for 32 pixels), for a square input of `size`. */
+/* ImageNet mean and std, RGB, for a square input of `size`; crop_pct 0.875 and Pillow's bilinear as torchvision evaluates, for
+ * 32 pixels crop_pct 1 and no interpolation. */
 sn_preprocess sn_preprocess_default(int size);
 senet_status sn_weights_info_read(const sn_tensors *file, sn_weights_info *info);
 void sn_weights_info_free(sn_weights_info *info);
@@ -37,7 +39,7 @@ typedef struct sn_load_report {
 } sn_load_report;
 
 /* Loads every parameter of the graph from the file, accepting the aliases of other libraries.  Fails, changing nothing,
- * with the first tensor that is missing or differs, naming both shapes.  `base` is the model's base name ("cifar_resnet20").
+ * with the first tensor that is missing or differs, naming both shapes, or has an element that is not finite.  `base` is the model's base name ("cifar_resnet20").
  * report may be NULL. */
 senet_status sn_weights_load(const sn_tensors *file, const char *base, const sn_graph *graph, sn_params *params,
                              sn_load_report *report);

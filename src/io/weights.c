@@ -1,0 +1,217 @@
+/* weights.c - loads a weights file into a network's parameters (weights.h): first every check, then every change. */
+#include "io/weights.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "io/bias_fold.h"
+#include "io/names.h"
+
+/* Where a parameter's values come from. */
+typedef struct source {
+    const sn_tensor *tensor;
+    const sn_tensor *bias; /* of the convolution before, to be subtracted: running means only */
+} source;
+
+typedef struct loader {
+    const sn_tensors *file;
+    const char *path, *base;
+    const sn_graph *graph;
+    source *sources;      /* by parameter */
+    float *values, *bias; /* room for the largest tensor */
+    sn_load_report report;
+} loader;
+
+/* "[64,3,7,7]"; cut short rather than overflowing. */
+static const char *shape_text(char text[128], const int64_t *dims, int rank)
+{
+    size_t at = 0;
+    text[at++] = '[';
+    for (int d = 0; d < rank && at < 100; d++)
+        at += (size_t)snprintf(text + at, 128 - at, d ? ",%lld" : "%lld", (long long)dims[d]);
+    snprintf(text + at, 128 - at, "]");
+    return text;
+}
+
+/* ---- which tensor goes where ---- */
+
+static senet_status claim(loader *l, const sn_tensor **place, const sn_tensor *tensor, const char *canonical)
+{
+    if (*place)
+        return sn_fail(SENET_BAD_DATA, "%s: tensors '%s' and '%s' are both '%s'", l->path, (*place)->name, tensor->name,
+                       canonical);
+    *place = tensor;
+    if (strcmp(tensor->name, canonical) != 0) l->report.renamed++;
+    return SENET_OK;
+}
+
+/* The running mean that takes this tensor, if it is the bias of a convolution whose bias the model does without; or -1.
+ */
+static int bias_target(const loader *l, const char *canonical)
+{
+    char weight[SN_MAX_TENSOR_NAME + 8];
+    const char *tail = strrchr(canonical, '.');
+    if (!tail || strcmp(tail, ".bias") != 0) return -1;
+    snprintf(weight, sizeof weight, "%.*s.weight", (int)(tail - canonical), canonical);
+    int index = sn_graph_find_param(l->graph, weight);
+    if (index < 0 || l->graph->params[index].kind != SN_PARAM_CONV_WEIGHT) return -1;
+    return sn_running_mean_behind(l->graph, index);
+}
+
+static senet_status place_tensor(loader *l, const sn_tensor *tensor)
+{
+    char canonical[SN_MAX_TENSOR_NAME];
+    if (sn_is_ignored_name(tensor->name)) return SENET_OK;
+    if (sn_canonical_name(l->base, tensor->name, canonical)) {
+        int index = sn_graph_find_param(l->graph, canonical);
+        if (index >= 0) return claim(l, &l->sources[index].tensor, tensor, canonical);
+        index = bias_target(l, canonical);
+        if (index >= 0) {
+            l->report.folded_biases++;
+            return claim(l, &l->sources[index].bias, tensor, canonical);
+        }
+    }
+    if (!l->report.unused++) l->report.first_unused = tensor->name;
+    return SENET_OK;
+}
+
+/* ---- checks ---- */
+
+static senet_status fail_missing(const loader *l, const sn_param *param)
+{
+    char shape[128];
+    size_t missing = 0;
+    for (size_t i = 0; i < l->graph->params_count; i++) missing += !l->sources[i].tensor;
+    sn_text hint = {0};
+    if (param->in_se && param->kind == SN_PARAM_BIAS)
+        sn_text_add_string(&hint, "; for a file without SE biases use the model option bias=0");
+    else if (l->report.unused)
+        sn_text_printf(&hint, "; %d tensors of the file are unknown, first '%s'", l->report.unused,
+                       l->report.first_unused);
+    senet_status status = sn_fail(
+        SENET_BAD_DATA, "%s: tensor '%s' %s is missing (%zu of the model's %zu tensors are)%s", l->path, param->name,
+        shape_text(shape, param->dims, param->rank), missing, l->graph->params_count, sn_text_string(&hint));
+    sn_text_free(&hint);
+    return status;
+}
+
+/* Equal, or the same elements in the same order: [a,b] for a 1x1 convolution's [a,b,1,1]; [a,b,h,w], where h = w = 1 is the
+ * usual case, for a linear layer's [a,b*h*w]. */
+static bool shapes_agree(const sn_tensor *tensor, const sn_param *param, bool *reshaped)
+{
+    bool equal = tensor->rank == param->rank;
+    for (int d = 0; equal && d < param->rank; d++) equal = tensor->dims[d] == param->dims[d];
+    *reshaped = !equal;
+    if (equal) return true;
+    if (param->kind != SN_PARAM_CONV_WEIGHT && param->kind != SN_PARAM_LINEAR_WEIGHT) return false;
+    if (tensor->rank < 2 || tensor->dims[0] != param->dims[0]) return false;
+    if (tensor->rank == 2) return tensor->dims[1] == param->dims[1] && param->dims[2] == 1 && param->dims[3] == 1;
+    int64_t inputs = 1;
+    for (int d = 1; d < tensor->rank; d++)
+        if (!sn_multiply(inputs, tensor->dims[d], &inputs)) return false;
+    return param->rank == 2 && inputs == param->dims[1];
+}
+
+/* Converts into `values` and looks at every element: a damaged file must not be used silently. */
+static senet_status read_values(const loader *l, const sn_tensor *tensor, float *values, bool variance)
+{
+    SN_RETURN_IF_FAILED(sn_tensor_to_f32(l->file, tensor, values));
+    size_t count = tensor->bytes / sn_tensor_type_bytes(tensor->type);
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(values[i])) return sn_fail(SENET_BAD_DATA, "%s: %s[%zu] is not finite", l->path, tensor->name, i);
+        if (variance && values[i] < 0)
+            return sn_fail(SENET_BAD_DATA, "%s: %s[%zu] is %g, but a variance cannot be negative", l->path,
+                           tensor->name, i, (double)values[i]);
+    }
+    return SENET_OK;
+}
+
+static senet_status check_bias(loader *l, const sn_param *mean, const sn_tensor *bias)
+{
+    char have[128], need[128];
+    if (bias->rank != 1 || bias->dims[0] != mean->dims[0])
+        return sn_fail(SENET_BAD_DATA, "%s: tensor '%s' is %s, but '%s', which takes the bias, is %s", l->path,
+                       bias->name, shape_text(have, bias->dims, bias->rank), mean->name,
+                       shape_text(need, mean->dims, mean->rank));
+    if (bias->type != SN_TENSOR_F32) l->report.converted++;
+    return read_values(l, bias, l->bias, false);
+}
+
+static senet_status check_param(loader *l, size_t index)
+{
+    const sn_param *param = &l->graph->params[index];
+    const source *from = &l->sources[index];
+    char have[128], need[128];
+    bool reshaped;
+    if (!from->tensor) return fail_missing(l, param);
+    if (!shapes_agree(from->tensor, param, &reshaped))
+        return sn_fail(SENET_BAD_DATA, "%s: tensor '%s' is %s, but the model's '%s' is %s", l->path, from->tensor->name,
+                       shape_text(have, from->tensor->dims, from->tensor->rank), param->name,
+                       shape_text(need, param->dims, param->rank));
+    l->report.reshaped += reshaped;
+    l->report.converted += from->tensor->type != SN_TENSOR_F32;
+    SN_RETURN_IF_FAILED(read_values(l, from->tensor, l->values, param->kind == SN_PARAM_BN_VAR));
+    return from->bias ? check_bias(l, param, from->bias) : SENET_OK;
+}
+
+/* A file that says which epsilon its batch norms had does not work with another one. */
+static senet_status check_epsilon(const loader *l)
+{
+    const char *text = sn_tensors_metadata(l->file, "bn_eps");
+    double stated, ours = (double)sn_weights_bn_epsilon(l->graph);
+    if (!text || ours == 0) return SENET_OK;
+    if (!sn_parse_double(text, &stated))
+        return sn_fail(SENET_BAD_DATA, "%s: metadata 'bn_eps' is '%.100s', not a number", l->path, text);
+    if (fabs(stated - ours) <= 1e-3 * ours) return SENET_OK; /* float against double, and digits dropped on the way */
+    return sn_fail(SENET_BAD_DATA, "%s: metadata 'bn_eps' is %s, but the model's batch norms have %g", l->path, text,
+                   ours);
+}
+
+/* ---- the change ---- */
+
+static senet_status set_param(loader *l, sn_params *params, size_t index)
+{
+    const source *from = &l->sources[index];
+    SN_RETURN_IF_FAILED(sn_tensor_to_f32(l->file, from->tensor, l->values));
+    if (from->bias) {
+        SN_RETURN_IF_FAILED(sn_tensor_to_f32(l->file, from->bias, l->bias));
+        for (int64_t i = 0; i < l->graph->params[index].dims[0]; i++) l->values[i] -= l->bias[i];
+    }
+    sn_params_set(params, l->graph, (int)index, l->values);
+    return SENET_OK;
+}
+
+senet_status sn_weights_load(const sn_tensors *file, const char *base, const sn_graph *graph, sn_params *params,
+                             sn_load_report *report)
+{
+    senet_status status;
+    loader l = {.file = file, .path = sn_tensors_path(file), .base = base, .graph = graph};
+    size_t count = graph->params_count, largest = 1;
+
+    for (size_t i = 0; i < count; i++) {
+        size_t elements = (size_t)sn_shape_elements(graph->params[i].shape);
+        if (elements > largest) largest = elements;
+    }
+    l.sources = calloc(count + 1, sizeof *l.sources);
+    l.values = malloc(largest * sizeof *l.values);
+    l.bias = malloc(largest * sizeof *l.bias);
+    if (!l.sources || !l.values || !l.bias) {
+        status = sn_fail_memory(2 * largest * sizeof *l.values, l.path);
+        goto cleanup;
+    }
+    for (size_t i = 0; i < sn_tensors_count(file); i++) SN_TRY(place_tensor(&l, sn_tensors_at(file, i)), cleanup);
+    SN_TRY(check_epsilon(&l), cleanup);
+    for (size_t i = 0; i < count; i++) SN_TRY(check_param(&l, i), cleanup);
+    for (size_t i = 0; i < count; i++) SN_TRY(set_param(&l, params, i), cleanup);
+    if (report) *report = l.report;
+    status = SENET_OK;
+
+cleanup:
+    free(l.sources);
+    free(l.values);
+    free(l.bias);
+    return status;
+}

@@ -1,0 +1,176 @@
+/* weights_info.c - what the metadata of a weights file says (weights.h), and its defaults. */
+#include "io/weights_info.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+
+const char *const sn_interpolation_names[SN_INTERPOLATION_NONE + 2] = {
+    [SN_INTERPOLATION_BILINEAR] = "bilinear",
+    [SN_INTERPOLATION_PIL_BILINEAR] = "pil_bilinear",
+    [SN_INTERPOLATION_PIL_BICUBIC] = "pil_bicubic",
+    [SN_INTERPOLATION_NONE] = "none",
+};
+
+sn_preprocess sn_preprocess_default(int size)
+{
+    bool small = size == 32; /* CIFAR: pictures come in the network's size */
+    return (sn_preprocess){
+        .height = size,
+        .width = size,
+        .mean = {0.485f, 0.456f, 0.406f},
+        .std = {0.229f, 0.224f, 0.225f},
+        .crop_pct = small ? 1.0f : 0.875f,
+        .interpolation = small ? SN_INTERPOLATION_NONE : SN_INTERPOLATION_PIL_BILINEAR,
+    };
+}
+
+static senet_status fail_entry(const sn_tensors *file, const char *key, const char *value, const char *expected)
+{
+    return sn_fail(SENET_BAD_DATA, "%s: metadata '%s' is '%.100s', not %s", sn_tensors_path(file), key, value,
+                   expected);
+}
+
+/* Up to `most` numbers separated by `separator`, spaces around them allowed; how many there are, or -1. */
+static int read_numbers(const char *text, char separator, int most, double *numbers)
+{
+    for (int count = 0; count < most;) {
+        char number[64];
+        text += strspn(text, " ");
+        const char *end = strchr(text, separator);
+        size_t length = end ? (size_t)(end - text) : strlen(text);
+        while (length && text[length - 1] == ' ') length--;
+        if (length >= sizeof number) return -1;
+        memcpy(number, text, length);
+        number[length] = '\0';
+        if (!sn_parse_double(number, &numbers[count])) return -1;
+        count++;
+        if (!end) return count;
+        text = end + 1;
+    }
+    return -1;
+}
+
+/* mean or std; *present says whether the file has it. */
+static senet_status read_three(const sn_tensors *file, const char *key, bool positive, float *values, bool *present)
+{
+    const char *text = sn_tensors_metadata(file, key);
+    double numbers[3];
+    *present = text != NULL;
+    if (!text) return SENET_OK;
+    bool good = read_numbers(text, ',', 3, numbers) == 3;
+    for (int i = 0; good && i < 3; i++) {
+        values[i] = (float)numbers[i];
+        good = isfinite(values[i]) && (!positive || values[i] > 0);
+    }
+    return good ? SENET_OK : fail_entry(file, key, text, positive ? "three numbers above 0" : "three numbers");
+}
+
+static senet_status read_input(const sn_tensors *file, sn_preprocess *preprocess, bool *present)
+{
+    enum { MAX_SIDE = 1 << 14 };
+    const char *text = sn_tensors_metadata(file, "input");
+    *present = text != NULL;
+    if (!text) return SENET_OK;
+    double sizes[3];
+    bool good = read_numbers(text, 'x', 3, sizes) == 3 && sizes[0] == 3;
+    for (int i = 1; good && i < 3; i++) good = sizes[i] >= 1 && sizes[i] <= MAX_SIDE && sizes[i] == floor(sizes[i]);
+    if (!good) return fail_entry(file, "input", text, "3xHxW with sides of 1 to 16384");
+    *preprocess = sn_preprocess_default(sizes[1] == sizes[2] ? (int)sizes[1] : 0);
+    preprocess->height = (int)sizes[1];
+    preprocess->width = (int)sizes[2];
+    return SENET_OK;
+}
+
+static senet_status read_preprocess(const sn_tensors *file, sn_weights_info *info)
+{
+    sn_preprocess *how = &info->preprocess;
+    const char *text;
+    bool has_input, has_mean, has_std;
+    *how = sn_preprocess_default(0);
+    SN_RETURN_IF_FAILED(read_input(file, how, &has_input));
+    SN_RETURN_IF_FAILED(read_three(file, "mean", false, how->mean, &has_mean));
+    SN_RETURN_IF_FAILED(read_three(file, "std", true, how->std, &has_std));
+    if ((text = sn_tensors_metadata(file, "channels"))) {
+        how->bgr = strcmp(text, "BGR") == 0;
+        if (!how->bgr && strcmp(text, "RGB") != 0) return fail_entry(file, "channels", text, "RGB or BGR");
+    }
+    if ((text = sn_tensors_metadata(file, "crop_pct"))) {
+        double share;
+        if (read_numbers(text, ',', 1, &share) != 1 || !(share >= 0.01 && share <= 1))
+            return fail_entry(file, "crop_pct", text, "a number from 0.01 to 1");
+        how->crop_pct = (float)share;
+    }
+    if ((text = sn_tensors_metadata(file, "interpolation"))) {
+        int kind = 0;
+        while (sn_interpolation_names[kind] && strcmp(sn_interpolation_names[kind], text) != 0) kind++;
+        if (!sn_interpolation_names[kind])
+            return fail_entry(file, "interpolation", text, "bilinear, pil_bilinear, pil_bicubic or none");
+        how->interpolation = kind;
+    }
+    info->has_preprocess = has_input && has_mean && has_std;
+    return SENET_OK;
+}
+
+/* Class names, comma-separated or one a line.  Files in the wild have a remark there instead: when the count is not
+ * that of the classes, the text is none of names. */
+static senet_status read_labels(const sn_tensors *file, sn_weights_info *info)
+{
+    const char *text = sn_tensors_metadata(file, "labels");
+    if (!text || !*text) return SENET_OK;
+    size_t length = strlen(text);
+    char separator = strchr(text, '\n') ? '\n' : ',';
+    if (separator == '\n' && text[length - 1] == '\n') length--;
+    size_t count = 1;
+    for (size_t i = 0; i < length; i++) count += text[i] == separator;
+    if (info->classes && (size_t)info->classes != count) return SENET_OK;
+    info->labels = calloc(count, sizeof *info->labels);
+    if (!info->labels) return sn_fail_memory(count * sizeof *info->labels, sn_tensors_path(file));
+    info->labels_count = count;
+    const char *p = text;
+    for (size_t i = 0; i < count; i++) {
+        const char *end = memchr(p, separator, (size_t)(text + length - p));
+        if (!end) end = text + length;
+        const char *next = end + 1;
+        if (end > p && end[-1] == '\r') end--;
+        while (p < end && *p == ' ') p++;
+        info->labels[i] = strndup(p, (size_t)(end - p));
+        if (!info->labels[i]) return sn_fail_memory((size_t)(end - p), sn_tensors_path(file));
+        p = next;
+    }
+    return SENET_OK;
+}
+
+senet_status sn_weights_info_read(const sn_tensors *file, sn_weights_info *info)
+{
+    senet_status status;
+    const char *model = sn_tensors_metadata(file, "model"), *classes = sn_tensors_metadata(file, "num_classes");
+    *info = (sn_weights_info){0};
+    if (model && !(info->model = strdup(model))) {
+        status = sn_fail_memory(strlen(model), sn_tensors_path(file));
+        goto cleanup;
+    }
+    if (classes && (!sn_parse_int64(classes, &info->classes) || info->classes < 1)) {
+        status = fail_entry(file, "num_classes", classes, "a whole number above 0");
+        goto cleanup;
+    }
+    SN_TRY(read_preprocess(file, info), cleanup);
+    SN_TRY(read_labels(file, info), cleanup);
+    return SENET_OK;
+
+cleanup:
+    sn_weights_info_free(info);
+    return status;
+}
+
+void sn_weights_info_free(sn_weights_info *info)
+{
+    if (!info) return;
+    free(info->model);
+    for (size_t i = 0; i < info->labels_count; i++) free(info->labels[i]);
+    free(info->labels);
+    *info = (sn_weights_info){0};
+}

@@ -1,0 +1,131 @@
+/* weights_save.c - writes a weights file: canonical names, float32, and the metadata a program needs to use them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "io/bias_fold.h"
+#include "io/weights_info.h"
+
+/* The metadata in the making; a later entry of the same key replaces the earlier one. */
+typedef struct entry_list {
+    sn_arena arena;
+    sn_metadata_entry *entries;
+    size_t count, capacity;
+} entry_list;
+
+static senet_status add_entry(entry_list *list, const char *key, const char *value)
+{
+    size_t at = 0;
+    while (at < list->count && strcmp(list->entries[at].key, key) != 0) at++;
+    if (!sn_grow(&list->entries, sizeof *list->entries, &list->capacity, at + 1)) return sn_fail_memory(at, "metadata");
+    sn_metadata_entry entry = {sn_arena_strdup(&list->arena, key), sn_arena_strdup(&list->arena, value)};
+    if (!entry.key || !entry.value) return sn_fail_memory(strlen(value), "metadata");
+    list->entries[at] = entry;
+    if (at == list->count) list->count++;
+    return SENET_OK;
+}
+
+/* Adds what was gathered in `text` and empties it. */
+static senet_status add_text(entry_list *list, const char *key, sn_text *text)
+{
+    senet_status status = sn_text_check(text, "metadata");
+    if (status == SENET_OK) status = add_entry(list, key, sn_text_string(text));
+    sn_text_free(text);
+    return status;
+}
+
+static senet_status add_numbers(entry_list *list, const char *key, const float *values, int count)
+{
+    sn_text text = {0};
+    for (int i = 0; i < count; i++) {
+        if (i) sn_text_add_char(&text, ',');
+        sn_text_add_float(&text, values[i]);
+    }
+    return add_text(list, key, &text);
+}
+
+static senet_status add_labels(entry_list *list, const sn_weights_info *info)
+{
+    bool lines = false; /* names with commas in them stand one a line, the last too */
+    for (size_t i = 0; i < info->labels_count; i++) {
+        if (strchr(info->labels[i], '\n'))
+            return sn_fail(SENET_USAGE, "label %zu, '%s', has a line break in it", i, info->labels[i]);
+        lines = lines || strchr(info->labels[i], ',');
+    }
+    sn_text text = {0};
+    for (size_t i = 0; i < info->labels_count; i++) {
+        sn_text_add_string(&text, info->labels[i]);
+        if (lines || i + 1 < info->labels_count) sn_text_add_char(&text, lines ? '\n' : ',');
+    }
+    return add_text(list, "labels", &text);
+}
+
+static senet_status add_info(entry_list *list, const sn_weights_info *info)
+{
+    const sn_preprocess *how = &info->preprocess;
+    sn_text text = {0};
+    if (info->model) SN_RETURN_IF_FAILED(add_entry(list, "model", info->model));
+    if (info->classes) {
+        sn_text_printf(&text, "%lld", (long long)info->classes);
+        SN_RETURN_IF_FAILED(add_text(list, "num_classes", &text));
+    }
+    if (info->labels_count) SN_RETURN_IF_FAILED(add_labels(list, info));
+    if (!info->has_preprocess) return SENET_OK;
+    sn_text_printf(&text, "3x%dx%d", how->height, how->width);
+    SN_RETURN_IF_FAILED(add_text(list, "input", &text));
+    SN_RETURN_IF_FAILED(add_entry(list, "channels", how->bgr ? "BGR" : "RGB"));
+    SN_RETURN_IF_FAILED(add_numbers(list, "mean", how->mean, 3));
+    SN_RETURN_IF_FAILED(add_numbers(list, "std", how->std, 3));
+    SN_RETURN_IF_FAILED(add_numbers(list, "crop_pct", &how->crop_pct, 1));
+    return add_entry(list, "interpolation", sn_interpolation_names[how->interpolation]);
+}
+
+static senet_status make_metadata(entry_list *list, const sn_graph *graph, const sn_weights_info *info,
+                                  const sn_metadata_entry *extra, size_t extra_count)
+{
+    SN_RETURN_IF_FAILED(add_entry(list, "format", "pt"));
+    if (info) SN_RETURN_IF_FAILED(add_info(list, info));
+    float epsilon = sn_weights_bn_epsilon(graph);
+    if (epsilon > 0) SN_RETURN_IF_FAILED(add_numbers(list, "bn_eps", &epsilon, 1));
+    for (size_t i = 0; i < extra_count; i++) SN_RETURN_IF_FAILED(add_entry(list, extra[i].key, extra[i].value));
+    return SENET_OK;
+}
+
+senet_status sn_weights_save(const char *path, const sn_graph *graph, const sn_params *params,
+                             const sn_weights_info *info, const sn_metadata_entry *extra, size_t extra_count)
+{
+    senet_status status;
+    entry_list list = {0};
+    size_t elements = 0;
+    float *values = NULL;
+    sn_tensor *tensors = calloc(graph->params_count + 1, sizeof *tensors);
+
+    for (size_t i = 0; i < graph->params_count; i++) elements += (size_t)sn_shape_elements(graph->params[i].shape);
+    values = malloc((elements + 1) * sizeof *values);
+    if (!values || !tensors) {
+        status = sn_fail_memory(elements * sizeof *values, path);
+        goto cleanup;
+    }
+    SN_TRY(make_metadata(&list, graph, info, extra, extra_count), cleanup);
+    elements = 0;
+    for (size_t i = 0; i < graph->params_count; i++) {
+        const sn_param *param = &graph->params[i];
+        size_t count = (size_t)sn_shape_elements(param->shape);
+        sn_params_get(params, graph, (int)i, values + elements);
+        tensors[i] = (sn_tensor){.name = param->name,
+                                 .type = SN_TENSOR_F32,
+                                 .rank = param->rank,
+                                 .data = values + elements,
+                                 .bytes = count * sizeof *values};
+        memcpy(tensors[i].dims, param->dims, sizeof param->dims);
+        elements += count;
+    }
+    status = sn_tensors_write(path, tensors, graph->params_count, list.entries, list.count);
+
+cleanup:
+    free(list.entries);
+    sn_arena_free(&list.arena);
+    free(tensors);
+    free(values);
+    return status;
+}
