@@ -1,0 +1,57 @@
+/* network.c - see network.h. */
+#include "network.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+senet_status cli_model_name(const cli_arguments *arguments, const char **name)
+{
+    const char *option = cli_text(arguments, "model");
+    bool takes_operand = arguments->verb->most_operands > 0 && strcmp(arguments->verb->operands, "MODEL") == 0;
+    const char *operand = takes_operand && arguments->operands_count ? arguments->operands[0] : NULL;
+    if (option && operand)
+        return sn_fail(SENET_USAGE, "the model is named twice: '%s' and --model %s", operand, option);
+    *name = option ? option : operand;
+    return SENET_OK;
+}
+
+senet_status cli_open_network(const cli_arguments *arguments, senet_model **model)
+{
+    const char *name, *weights = cli_has(arguments, "weights") ? cli_text(arguments, "weights") : NULL;
+    SN_RETURN_IF_FAILED(cli_model_name(arguments, &name));
+    if (!name && !weights)
+        return sn_fail(SENET_USAGE, "name a network: --model NAME%s; see senet models",
+                       cli_has(arguments, "weights") ? " or --weights FILE" : "");
+    SN_RETURN_IF_FAILED(weights ? sn_model_open(weights, name, model) : sn_model_create(name, model));
+    if (cli_has(arguments, "threads")) (*model)->threads = (int)cli_integer(arguments, "threads");
+    if (cli_has(arguments, "reference")) (*model)->reference_only = cli_flag(arguments, "reference");
+    if (cli_has(arguments, "no-exif")) (*model)->ignore_exif = cli_flag(arguments, "no-exif");
+    return SENET_OK;
+}
+
+void cli_input_size(const cli_arguments *arguments, int64_t *height, int64_t *width)
+{
+    const cli_value *size = cli_get(arguments, "size");
+    *height = size->height;
+    *width = size->width;
+}
+
+const char *cli_input_text(int64_t height, int64_t width)
+{
+    static char text[64];
+    snprintf(text, sizeof text, "3x%" PRId64 "x%" PRId64, height, width);
+    return text;
+}
+
+void cli_add_shape(sn_json_writer *json, const char *key, sn_shape shape, bool vector)
+{
+    sn_json_open_array(json, key);
+    sn_json_add_int(json, NULL, shape.n);
+    sn_json_add_int(json, NULL, shape.c);
+    if (!vector) {
+        sn_json_add_int(json, NULL, shape.h);
+        sn_json_add_int(json, NULL, shape.w);
+    }
+    sn_json_close_array(json);
+}

@@ -1,0 +1,126 @@
+/* model.c - loading a network with its weights, asking what it is, destroying it.  See senet.h and model.h. */
+#include "api/model.h"
+
+#include <stdlib.h>
+
+#include "base/parallel.h"
+
+/* Fills in spec, name, layout and parameters. */
+static senet_status build(senet_model *model, const char *name)
+{
+    sn_build_options options = {.mode = SN_MODE_EVAL, .batch = 1, .input = SN_INPUT_REAL, .no_fuse = true};
+    SN_RETURN_IF_FAILED(sn_spec_parse(name, &model->spec));
+    sn_spec_canonical(&model->spec, model->name, sizeof model->name);
+    SN_RETURN_IF_FAILED(sn_model_build(&model->spec, &options, &model->layout));
+    SN_RETURN_IF_FAILED(sn_params_create(model->layout, SN_FLOAT, &model->params));
+    return sn_workspace_create(&model->workspace);
+}
+
+static senet_model *allocate(void)
+{
+    senet_model *model = calloc(1, sizeof *model);
+    if (model) pthread_mutex_init(&model->lock, NULL);
+    else sn_fail_memory(sizeof *model, "a model");
+    return model;
+}
+
+senet_status sn_model_create(const char *name, senet_model **opened)
+{
+    *opened = NULL;
+    senet_model *model = allocate();
+    if (!model) return SENET_NO_MEMORY;
+    senet_status status = build(model, name);
+    if (status == SENET_OK) {
+        model->preprocess = sn_preprocess_default(model->spec.native_size);
+        *opened = model;
+    } else
+        senet_model_destroy(model);
+    return status;
+}
+
+senet_status sn_model_open(const char *path, const char *name, senet_model **opened)
+{
+    *opened = NULL;
+    sn_tensors *file = NULL;
+    senet_model *model = allocate();
+    if (!model) return SENET_NO_MEMORY;
+    senet_status status;
+    SN_TRY(sn_tensors_open(path, &file), cleanup);
+    SN_TRY(sn_weights_info_read(file, &model->info), cleanup);
+    if (!name) name = model->info.model;
+    if (!name) {
+        status = sn_fail(SENET_USAGE, "%s: the file does not say which network its weights belong to; name the model", path);
+        goto cleanup;
+    }
+    status = build(model, name);
+    if (status != SENET_OK) {
+        if (name == model->info.model) status = sn_fail_context(SENET_BAD_DATA, "%s: metadata 'model'", path);
+        goto cleanup;
+    }
+    model->preprocess =
+        model->info.has_preprocess ? model->info.preprocess : sn_preprocess_default(model->spec.native_size);
+    SN_TRY(sn_weights_load(file, model->spec.base, model->layout, model->params, NULL), cleanup);
+    *opened = model;
+    model = NULL;
+cleanup:
+    senet_model_destroy(model);
+    sn_tensors_close(file);
+    return status;
+}
+
+static senet_status check_threads(int threads)
+{
+    if (threads >= 0 && threads <= SN_MAX_THREADS) return SENET_OK;
+    return sn_fail(SENET_USAGE, "%d threads: must be 1..%d, or 0 for every CPU", threads, SN_MAX_THREADS);
+}
+
+senet_status senet_model_load(const char *path, const senet_model_options *options, senet_model **model)
+{
+    *model = NULL;
+    if (!path) return sn_fail(SENET_USAGE, "senet_model_load: path is NULL");
+    if (options) SN_RETURN_IF_FAILED(check_threads(options->threads));
+    SN_RETURN_IF_FAILED(sn_model_open(path, options ? options->model : NULL, model));
+    if (options) {
+        (*model)->threads = options->threads;
+        (*model)->ignore_exif = options->ignore_exif != 0;
+    }
+    return SENET_OK;
+}
+
+void senet_model_destroy(senet_model *model)
+{
+    if (!model) return;
+    sn_model_forget_programs(model);
+    sn_workspace_destroy(model->workspace);
+    sn_params_destroy(model->params);
+    sn_graph_destroy(model->layout);
+    sn_weights_info_free(&model->info);
+    sn_free_aligned(model->staging);
+    pthread_mutex_destroy(&model->lock);
+    free(model);
+}
+
+const char *senet_model_name(const senet_model *model) { return model->name; }
+int senet_model_classes(const senet_model *model) { return (int)model->spec.classes; }
+
+const char *senet_model_label(const senet_model *model, int class_index)
+{
+    bool named = class_index >= 0 && class_index < model->spec.classes && (size_t)class_index < model->info.labels_count;
+    return named ? model->info.labels[class_index] : NULL;
+}
+
+void senet_model_input_size(const senet_model *model, int *height, int *width)
+{
+    *height = model->preprocess.height;
+    *width = model->preprocess.width;
+}
+
+senet_status senet_model_set_threads(senet_model *model, int threads)
+{
+    SN_RETURN_IF_FAILED(check_threads(threads));
+    pthread_mutex_lock(&model->lock);
+    if (threads != model->threads) sn_model_forget_programs(model);
+    model->threads = threads;
+    pthread_mutex_unlock(&model->lock);
+    return SENET_OK;
+}
