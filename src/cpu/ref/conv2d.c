@@ -1,9 +1,10 @@
 /* conv2d.c - convolution and its gradients, direct form.
  *
  * x (N,H,W,I), w (kh,kw,I/groups,O), y (N,OH,OW,O):
- *     y(n,oy,ox,o) = act( bias(o) + sum over ky,kx,i of x(n, oy s + ky - top, ox s + kx - left, i) w(ky,kx,i,o) +
- * r(n,oy,ox,o) ) where i runs over the inputs of o's group.  Channels are the inner loop everywhere; gradients of the
- * input use weights transposed to (kh,kw,O/groups,I), which makes them the same product with x and y exchanged. */
+ *     y(n,oy,ox,o) = act(bias(o) + r(n,oy,ox,o) + sum of x(n, oy s + ky - top, ox s + kx - left, i) w(ky,kx,i,o))
+ *
+ * over ky, kx and the inputs i of o's group.  Channels are the inner loop everywhere; gradients of the input use
+ * weights transposed to (kh,kw,O/groups,I), which makes them the same product with x and y exchanged. */
 #ifndef REF
 
 #include <stdbool.h>
@@ -91,9 +92,10 @@ static void REF(conv2d_rows)(const sn_kernel_call *call, int64_t begin, int64_t 
             for (int64_t kx = 0; kx < g.kernel_w; kx++) {
                 span o = span_of(g.y.w, g.x.w, g.stride, kx - g.left);
                 if (o.begin == o.end) continue;
-                REF(add_products)
-                (y + o.begin * g.y.c, g.y.c, x_row + (o.begin * g.stride + kx - g.left) * g.x.c, g.stride * g.x.c,
-                 w + (ky * g.kernel_w + kx) * g.in * g.y.c, o.end - o.begin, g.groups, g.in, g.out);
+                real *to = y + o.begin * g.y.c;
+                const real *from = x_row + (o.begin * g.stride + kx - g.left) * g.x.c;
+                const real *tap = w + (ky * g.kernel_w + kx) * g.in * g.y.c;
+                REF(add_products)(to, g.y.c, from, g.stride * g.x.c, tap, o.end - o.begin, g.groups, g.in, g.out);
             }
         }
         if (residual)
@@ -152,9 +154,10 @@ static void REF(conv2d_grad_input_rows)(const sn_kernel_call *call, int64_t begi
             for (int64_t kx = 0; kx < g.kernel_w; kx++) {
                 span o = span_of(g.y.w, g.x.w, g.stride, kx - g.left);
                 if (o.begin == o.end) continue;
-                REF(add_products)
-                (dx + (o.begin * g.stride + kx - g.left) * g.x.c, g.stride * g.x.c, dy_row + o.begin * g.y.c, g.y.c,
-                 w + (ky * g.kernel_w + kx) * g.out * g.x.c, o.end - o.begin, g.groups, g.out, g.in);
+                real *to = dx + (o.begin * g.stride + kx - g.left) * g.x.c;
+                const real *from = dy_row + o.begin * g.y.c;
+                const real *tap = w + (ky * g.kernel_w + kx) * g.out * g.x.c;
+                REF(add_products)(to, g.stride * g.x.c, from, g.y.c, tap, o.end - o.begin, g.groups, g.out, g.in);
             }
         }
     }
@@ -203,12 +206,12 @@ static void REF(conv2d_grad_weight_tiles)(const sn_kernel_call *call, int64_t be
         rest /= out_tiles;
         int64_t i0 = rest % in_tiles * IN_TILE;
         rest /= in_tiles;
-        int64_t group = rest % g.groups, tap = rest / g.groups;
+        int64_t group = rest % g.groups, tap = rest / g.groups, ky = tap / g.kernel_w, kx = tap % g.kernel_w;
         int64_t in = g.in - i0 < IN_TILE ? g.in - i0 : IN_TILE;
         int64_t out = g.out - o0 < OUT_TILE ? g.out - o0 : OUT_TILE;
         double total[IN_TILE][OUT_TILE] = {{0}};
-        REF(grad_weight_tile)
-        (&g, x + group * g.in + i0, dy + group * g.out + o0, tap / g.kernel_w, tap % g.kernel_w, in, out, total);
+        const real *from = x + group * g.in + i0, *change = dy + group * g.out + o0;
+        REF(grad_weight_tile)(&g, from, change, ky, kx, in, out, total);
         for (int64_t i = 0; i < in; i++)
             for (int64_t j = 0; j < out; j++)
                 dw[(tap * g.in + i0 + i) * g.y.c + group * g.out + o0 + j] = (real)total[i][j];

@@ -150,8 +150,8 @@ static void REF(scale_add_pixels)(const sn_kernel_call *call, int64_t begin, int
         real *y = (real *)call->output + p * channels;
         for (int64_t c = 0; c < channels; c++) y[c] = x[c] * gate[c] + (residual ? residual[p * channels + c] : 0);
     }
-    REF(activate)
-    (call->node->attrs.u.activation.kind, (real *)call->output + begin * channels, (end - begin) * channels);
+    real *rows = (real *)call->output + begin * channels;
+    REF(activate)(call->node->attrs.u.activation.kind, rows, (end - begin) * channels);
 }
 
 static void REF(scale_add)(const sn_kernel_call *call)

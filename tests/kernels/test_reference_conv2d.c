@@ -1,0 +1,168 @@
+/* test_reference_conv2d.c - the plain C convolution kernels against the definition, summed in another order. */
+#include "test_reference.h"
+
+/* Visits every product of a convolution: elements of x, w and y that meet. */
+typedef void (*visit)(void *context, int64_t x, int64_t w, int64_t y);
+
+static void each_product(const sn_conv_attrs *a, sn_shape x, sn_shape w, sn_shape y, visit product, void *context)
+{
+    int64_t in = x.c / a->groups, out = y.c / a->groups;
+    for (int64_t o = 0; o < y.c; o++)
+        for (int64_t i = 0; i < in; i++)
+            for (int64_t ky = 0; ky < w.n; ky++)
+                for (int64_t kx = 0; kx < w.h; kx++)
+                    for (int64_t n = 0; n < y.n; n++)
+                        for (int64_t oy = 0; oy < y.h; oy++)
+                            for (int64_t ox = 0; ox < y.w; ox++) {
+                                int64_t iy = oy * a->stride + ky - a->pad_top, ix = ox * a->stride + kx - a->pad_left;
+                                if (iy < 0 || ix < 0 || iy >= x.h || ix >= x.w) continue;
+                                product(context, at(x, n, iy, ix, o / out * in + i), at(w, ky, kx, i, o),
+                                        at(y, n, oy, ox, o));
+                            }
+}
+
+typedef struct tensors {
+    const double *x, *w, *y; /* NULL for the one that is computed */
+    double *result;
+} tensors;
+
+static void multiply_xw(void *context, int64_t x, int64_t w, int64_t y)
+{
+    tensors *t = context;
+    t->result[y] += t->x[x] * t->w[w];
+}
+
+static void multiply_yw(void *context, int64_t x, int64_t w, int64_t y)
+{
+    tensors *t = context;
+    t->result[x] += t->y[y] * t->w[w];
+}
+
+static void multiply_xy(void *context, int64_t x, int64_t w, int64_t y)
+{
+    tensors *t = context;
+    t->result[w] += t->x[x] * t->y[y];
+}
+
+static void forward(const reference_case *c, const void *const *inputs, double *y)
+{
+    const double *bias = inputs[2], *residual = inputs[3];
+    tensors t = {.x = inputs[0], .w = inputs[1], .result = y};
+    each_product(&c->attrs.u.conv, c->inputs[0].shape, c->inputs[1].shape, c->output, multiply_xw, &t);
+    for (int64_t i = 0; i < sn_shape_elements(c->output); i++)
+        y[i] = activate(c->attrs.u.conv.activation,
+                        y[i] + (bias ? bias[i % c->output.c] : 0) + (residual ? residual[i] : 0));
+}
+
+static void grad_input(const reference_case *c, const void *const *inputs, double *dx)
+{
+    tensors t = {.y = inputs[0], .w = inputs[1], .result = dx};
+    each_product(&c->attrs.u.conv, c->output, c->inputs[1].shape, c->inputs[0].shape, multiply_yw, &t);
+}
+
+static void grad_weight(const reference_case *c, const void *const *inputs, double *dw)
+{
+    tensors t = {.x = inputs[0], .y = inputs[1], .result = dw};
+    each_product(&c->attrs.u.conv, c->inputs[0].shape, c->output, c->inputs[1].shape, multiply_xy, &t);
+}
+
+typedef struct layer {
+    const char *name;
+    sn_shape x;
+    int kernel_h, kernel_w, out;
+    sn_conv_attrs attrs;
+    bool bias, residual;
+} layer;
+
+static const layer layers[] = {
+    {"3x3", {2, 7, 5, 6}, 3, 3, 9, {1, 1, 1, 1, 1, 1, SN_IDENTITY}, false, false},
+    {"3x3 stride 2, odd size", {3, 9, 7, 5}, 3, 3, 7, {2, 1, 1, 1, 1, 1, SN_RELU}, true, true},
+    {"3x3 stride 2 on even size: a border unseen", {1, 8, 6, 4}, 3, 3, 4, {2, 1, 1, 1, 0, 0, SN_IDENTITY}, true, false},
+    {"7x7 stride 2, stem", {2, 15, 13, 3}, 7, 7, 16, {2, 1, 3, 3, 3, 3, SN_RELU}, true, false},
+    {"1x1", {2, 4, 3, 17}, 1, 1, 66, {1, 1, 0, 0, 0, 0, SN_RELU6}, true, true},
+    {"1x1 stride 2", {2, 5, 7, 8}, 1, 1, 3, {2, 1, 0, 0, 0, 0, SN_IDENTITY}, false, false},
+    {"linear", {5, 1, 1, 37}, 1, 1, 10, {1, 1, 0, 0, 0, 0, SN_SIGMOID}, true, false},
+    {"grouped", {2, 5, 6, 15}, 3, 3, 6, {1, 3, 1, 1, 1, 1, SN_TANH}, false, true},
+    {"grouped, wide, stride 2", {1, 6, 7, 24}, 3, 3, 140, {2, 2, 1, 1, 1, 1, SN_IDENTITY}, false, false},
+    {"depthwise, stride 2", {2, 6, 5, 13}, 3, 3, 13, {2, 13, 1, 1, 1, 1, SN_RELU}, false, false},
+    {"asymmetric pads", {1, 5, 4, 3}, 3, 2, 4, {1, 1, 2, 0, 1, 3, SN_IDENTITY}, false, false},
+    {"1x7", {1, 3, 9, 4}, 1, 7, 5, {1, 1, 0, 3, 0, 3, SN_IDENTITY}, true, false},
+    {"stride beyond the kernel", {2, 11, 10, 3}, 2, 2, 4, {4, 1, 0, 0, 0, 0, SN_IDENTITY}, false, false},
+    {"kernel wider than the map", {1, 2, 3, 4}, 5, 5, 3, {1, 1, 2, 2, 2, 2, SN_IDENTITY}, false, false},
+};
+
+static void check_layers(sn_op_kind op)
+{
+    for (size_t l = 0; l < sizeof layers / sizeof layers[0]; l++) {
+        const layer *s = &layers[l];
+        const sn_conv_attrs *a = &s->attrs;
+        sn_shape w = {s->kernel_h, s->kernel_w, s->x.c / a->groups, s->out};
+        sn_shape y = {s->x.n, (s->x.h + a->pad_top + a->pad_bottom - s->kernel_h) / a->stride + 1,
+                      (s->x.w + a->pad_left + a->pad_right - s->kernel_w) / a->stride + 1, s->out};
+        reference_case c = {.name = s->name, .op = op, .attrs.u.conv = *a, .inputs_count = 2};
+        if (op == SN_OP_conv2d) {
+            c.inputs_count = 4;
+            c.inputs[0].shape = s->x;
+            c.inputs[1].shape = w;
+            if (s->bias) c.inputs[2].shape = (sn_shape){1, 1, 1, s->out};
+            if (s->residual) c.inputs[3].shape = y;
+            c.output = y;
+            c.formula = forward;
+        } else {
+            bool input = op == SN_OP_conv2d_grad_input;
+            c.attrs.u.conv.target = c.output = input ? s->x : w;
+            c.inputs[0].shape = input ? y : s->x;
+            c.inputs[1].shape = input ? w : y;
+            c.formula = input ? grad_input : grad_weight;
+        }
+        check_reference(&c);
+    }
+}
+
+static void convolution_is_its_definition(void **state)
+{
+    (void)state;
+    check_layers(SN_OP_conv2d);
+}
+
+static void gradient_of_the_input_is_the_transposed_product(void **state)
+{
+    (void)state;
+    check_layers(SN_OP_conv2d_grad_input);
+}
+
+static void gradient_of_the_weight_is_the_outer_product(void **state)
+{
+    (void)state;
+    check_layers(SN_OP_conv2d_grad_weight);
+}
+
+static void sum_channels(const reference_case *c, const void *const *inputs, double *y)
+{
+    const double *dy = inputs[0];
+    for (int64_t i = 0; i < sn_shape_elements(c->inputs[0].shape); i++) y[i % c->output.c] += dy[i];
+}
+
+/* 2 x 23 x 29 pixels: more than one block of the fixed order. */
+static void gradient_of_the_bias_is_a_sum(void **state)
+{
+    (void)state;
+    reference_case c = {.name = "channel_sum",
+                        .op = SN_OP_channel_sum,
+                        .inputs_count = 1,
+                        .inputs[0].shape = {2, 23, 29, 67},
+                        .output = {1, 1, 1, 67},
+                        .formula = sum_channels};
+    check_reference(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(convolution_is_its_definition),
+        cmocka_unit_test(gradient_of_the_input_is_the_transposed_product),
+        cmocka_unit_test(gradient_of_the_weight_is_the_outer_product),
+        cmocka_unit_test(gradient_of_the_bias_is_a_sum),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
