@@ -1,0 +1,68 @@
+/* augment.c - see augment.h. */
+#include "data/augment.h"
+
+#include <string.h>
+
+#include "base/rng.h"
+
+enum { DRAW_DOWN, DRAW_RIGHT, DRAW_FLIP, DRAW_CUT_Y, DRAW_CUT_X }; /* which number of the stream is for what */
+
+static int32_t clamp(int32_t value, int32_t high) { return value < 0 ? 0 : value > high ? high : value; }
+
+sn_augment_draw sn_augment_sample(const sn_augment *augment, int height, int width, uint64_t key)
+{
+    sn_augment_draw draw = {.valid = {0, 0, height, width}};
+    if (augment->pad > 0) {
+        uint64_t offsets = 2 * (uint64_t)augment->pad + 1;
+        draw.down = (int)sn_rng_below(key, DRAW_DOWN, offsets) - augment->pad;
+        draw.right = (int)sn_rng_below(key, DRAW_RIGHT, offsets) - augment->pad;
+        draw.valid[0] = clamp(-draw.down, height);
+        draw.valid[1] = clamp(-draw.right, width);
+        draw.valid[2] = clamp(height - draw.down, height);
+        draw.valid[3] = clamp(width - draw.right, width);
+    }
+    if (augment->flip && sn_rng_below(key, DRAW_FLIP, 2) == 1) {
+        int32_t left = draw.valid[1];
+        draw.flip = true;
+        draw.valid[1] = width - draw.valid[3];
+        draw.valid[3] = width - left;
+    }
+    if (augment->cutout > 0) {
+        int top = (int)sn_rng_below(key, DRAW_CUT_Y, (uint64_t)height) - augment->cutout / 2;
+        int left = (int)sn_rng_below(key, DRAW_CUT_X, (uint64_t)width) - augment->cutout / 2;
+        draw.cut[0] = clamp(top, height);
+        draw.cut[1] = clamp(left, width);
+        draw.cut[2] = clamp(top + augment->cutout, height);
+        draw.cut[3] = clamp(left + augment->cutout, width);
+    }
+    return draw;
+}
+
+void sn_augment_copy(const sn_augment_draw *draw, int height, int width, size_t pixel_bytes, const void *source, void *out)
+{
+    const int32_t top = draw->valid[0], left = draw->valid[1], bottom = draw->valid[2], right = draw->valid[3];
+    const size_t row = (size_t)width * pixel_bytes;
+    /* The source column of output column `left`; a flipped row is read backwards from it. */
+    const int first = draw->flip ? width - 1 - left + draw->right : left + draw->right;
+    for (int y = 0; y < height; y++) {
+        uint8_t *to = (uint8_t *)out + (size_t)y * row;
+        if (y < top || y >= bottom || left >= right) {
+            memset(to, 0, row);
+            continue;
+        }
+        const uint8_t *from = (const uint8_t *)source + (size_t)(y + draw->down) * row + (size_t)first * pixel_bytes;
+        memset(to, 0, (size_t)left * pixel_bytes);
+        if (draw->flip)
+            for (int x = left; x < right; x++, from -= pixel_bytes) memcpy(to + (size_t)x * pixel_bytes, from, pixel_bytes);
+        else
+            memcpy(to + (size_t)left * pixel_bytes, from, (size_t)(right - left) * pixel_bytes);
+        memset(to + (size_t)right * pixel_bytes, 0, (size_t)(width - right) * pixel_bytes);
+    }
+}
+
+void sn_augment_clear_cut(const sn_augment_draw *draw, int width, size_t pixel_bytes, void *out)
+{
+    size_t bytes = (size_t)(draw->cut[3] - draw->cut[1]) * pixel_bytes;
+    for (int32_t y = draw->cut[0]; y < draw->cut[2]; y++)
+        memset((uint8_t *)out + ((size_t)y * (size_t)width + (size_t)draw->cut[1]) * pixel_bytes, 0, bytes);
+}
