@@ -1,0 +1,67 @@
+/* vector.h - the vector type of the ISA level being compiled, and how a kernel file defines its kernels.
+ *
+ * Every file of this folder is compiled once per level (isa.cmake): SN_ISA is the level's name, SN_VECTOR_FLOATS its width.
+ * Everything in a kernel file is static except the sn_kernel objects, whose names end in the level.
+ */
+#ifndef SN_CPU_KERNELS_VECTOR_H
+#define SN_CPU_KERNELS_VECTOR_H
+
+#include <string.h>
+
+#include "cpu/kernels/kernels.h"
+
+enum { VF = SN_VECTOR_FLOATS };
+
+/* A vector of floats; loads and stores through it need no alignment. */
+typedef float vf __attribute__((vector_size(4 * SN_VECTOR_FLOATS), aligned(4), may_alias));
+typedef int32_t vi __attribute__((vector_size(4 * SN_VECTOR_FLOATS), aligned(4), may_alias));
+
+#define SN_JOIN_(a, b, c) a##b##_f32__##c
+#define SN_JOIN(a, b, c) SN_JOIN_(a, b, c)
+#define SN_TEXT_(a) #a
+#define SN_TEXT(a) SN_TEXT_(a)
+
+/* const sn_kernel SN_KERNEL_SYMBOL(conv2d_direct) = {.name = SN_KERNEL_NAME(conv2d_direct), ...}; */
+#define SN_KERNEL_SYMBOL(base) SN_JOIN(sn_, base, SN_ISA)
+#define SN_KERNEL_NAME(base) #base "_f32__" SN_TEXT(SN_ISA)
+
+#define SN_KERNEL(base) extern const sn_kernel SN_KERNEL_SYMBOL(base);
+#include "cpu/kernels/list.inc"
+#undef SN_KERNEL
+
+#if defined(__clang__)
+#define SN_UNROLL _Pragma("unroll")
+#define SN_NOINLINE __attribute__((noinline))
+#else
+#define SN_UNROLL _Pragma("GCC unroll 64")
+#define SN_NOINLINE __attribute__((noinline, noclone))
+#endif
+
+static inline vf vf_load(const float *p) { return *(const vf *)p; }
+static inline void vf_store(float *p, vf v) { *(vf *)p = v; }
+static inline vf vf_all(float x) { return x - (vf){0}; }
+/* v where mask (a comparison's result), else 0. */
+static inline vf vf_where(vi mask, vf v) { return (vf)(mask & (vi)v); }
+/* ReLU keeps NaN, so that a diverged run shows. */
+static inline vf vf_relu(vf v) { return vf_where(~(v < (vf){0}), v); }
+
+/* The first n < VF floats at p, zeros behind them. */
+static inline vf vf_load_first(const float *p, int64_t n)
+{
+    vf v = {0};
+    memcpy(&v, p, (size_t)n * sizeof(float));
+    return v;
+}
+static inline void vf_store_first(float *p, vf v, int64_t n) { memcpy(p, &v, (size_t)n * sizeof(float)); }
+
+/* An input, or NULL where an optional one is absent. */
+static inline const float *call_input(const sn_kernel_call *call, int index)
+{
+    return index < call->node->inputs_count && call->input_nodes[index] ? call->inputs[index] : NULL;
+}
+
+static inline int64_t sn_min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t sn_max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t sn_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+#endif

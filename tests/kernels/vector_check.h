@@ -1,0 +1,175 @@
+/* vector_check.h - holds every vector kernel of every ISA level of this processor against the plain kernel.
+ *
+ * The plain kernel runs in double on the same numbers, and once more on their absolute values: that is the sum of |terms| of
+ * every output of a linear op, to which rounding errors are proportional.  With error_per_term e an output may be off by
+ * e * (sum of |terms| + 1); an epsilon of float is 1.2e-7 / 2, and sums of up to 2e4 terms in vectors and blocks stay below ten of
+ * them.  Activations have slopes of at most 1 and add one rounding.
+ *
+ * Outputs and scratch start as NaN, so that what is read before it is written shows; blocks are of the exact size, so that an
+ * address sanitizer sees a step outside.  One, two and three threads must give the same bits.
+ */
+#ifndef SN_TESTS_KERNELS_VECTOR_CHECK_H
+#define SN_TESTS_KERNELS_VECTOR_CHECK_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "cpu/cpu.h"
+#include "kernels/kernel_case.h"
+
+typedef struct vector_case {
+    kernel_case call;
+    char title[160];
+    double error_per_term;
+    double absolute;            /* > 0: the terms sum up to this instead (ops that are not linear) */
+    const void *given[SN_MAX_INPUTS]; /* values of integer inputs */
+    double low[SN_MAX_INPUTS], high[SN_MAX_INPUTS]; /* range of drawn reals; both 0: -1 to 1 */
+    int changes;                /* > 0: the op changes inputs changes, changes + 1, ... and has no output */
+    int in_place;               /* bit i: also with the output in the memory of input i */
+} vector_case;
+
+static inline void *vector_block(size_t bytes)
+{
+    void *block = NULL;
+    assert_int_equal(posix_memalign(&block, SN_ALIGNMENT, bytes ? bytes : 1), 0);
+    memset(block, 0xff, bytes);
+    return block;
+}
+
+/* Input i with values drawn for it, as they are or as absolute values. */
+static inline void *vector_draw(const vector_case *c, int i, sn_precision precision, bool absolute)
+{
+    int64_t count = sn_shape_elements(c->call.inputs[i].shape);
+    double low = c->low[i], high = c->high[i];
+    if (low == 0 && high == 0) low = -1, high = 1;
+    void *data = vector_block((size_t)count * sn_real_bytes(precision));
+    uint64_t key = sn_rng_key(1, SN_RNG_TEST, (uint64_t)i, 0);
+    for (int64_t k = 0; k < count; k++) {
+        float v = (float)(low + (high - low) * sn_rng_uniform(key, (uint64_t)k));
+        if (absolute) v = fabsf(v);
+        if (precision == SN_DOUBLE)
+            ((double *)data)[k] = (double)v;
+        else
+            ((float *)data)[k] = v;
+    }
+    return data;
+}
+
+/* An op that ends in an activation, without it. */
+static inline void vector_drop_activation(sn_node *node)
+{
+    if (node->op == SN_OP_conv2d) node->attrs.u.conv.activation = SN_IDENTITY;
+    if (node->op == SN_OP_add || node->op == SN_OP_scale_add) node->attrs.u.activation.kind = SN_IDENTITY;
+}
+
+/* Runs one kernel; the result is malloc'ed: the output, or the inputs it changed one behind the other. *refusal is set where the kernel
+ * does not take the call.  alias >= 0: the output is written over that input. */
+static inline void *vector_run(const vector_case *given, const sn_kernel *kernel, sn_precision precision, int threads,
+                               bool absolute, int alias, const char **refusal)
+{
+    kernel_case c = given->call;
+    kernel_case_bind(&c, threads, precision);
+    if (absolute) vector_drop_activation(&c.node);
+    *refusal = kernel->refuse ? kernel->refuse(&c.call) : NULL;
+    if (*refusal) return NULL;
+    size_t real = sn_real_bytes(precision), output_bytes = (size_t)sn_shape_elements(c.node.shape) * real;
+    void *blocks[SN_MAX_INPUTS] = {0};
+    for (int i = 0; i < c.node.inputs_count; i++) {
+        if (!given->given[i] && c.call.input_nodes[i]) blocks[i] = vector_draw(given, i, precision, absolute);
+        c.call.inputs[i] = given->given[i] ? given->given[i] : blocks[i];
+    }
+    void *output = alias >= 0 ? blocks[alias] : vector_block(output_bytes);
+    void *packed = kernel->packed_bytes ? vector_block(kernel->packed_bytes(&c.call)) : NULL;
+    void *scratch = kernel->scratch_bytes ? vector_block(kernel->scratch_bytes(&c.call)) : NULL;
+    if (kernel->pack) kernel->pack(&c.call, packed);
+    c.call.output = output;
+    c.call.packed = packed;
+    c.call.scratch = scratch;
+    kernel->run(&c.call);
+    free(packed);
+    free(scratch);
+    if (given->changes > 0) {
+        free(output);
+        size_t total = 0;
+        for (int i = given->changes; i < c.node.inputs_count; i++)
+            total += (size_t)sn_shape_elements(c.inputs[i].shape) * real;
+        char *changed = output = vector_block(total);
+        for (int i = given->changes; i < c.node.inputs_count; i++) {
+            size_t bytes = (size_t)sn_shape_elements(c.inputs[i].shape) * real;
+            memcpy(changed, blocks[i], bytes);
+            changed += bytes;
+        }
+    }
+    for (int i = 0; i < c.node.inputs_count; i++)
+        if (blocks[i] != output) free(blocks[i]);
+    return output;
+}
+
+static inline int64_t vector_outputs(const vector_case *c)
+{
+    if (c->changes == 0) return sn_shape_elements(c->call.node.shape);
+    int64_t count = 0;
+    for (int i = c->changes; i < c->call.node.inputs_count; i++) count += sn_shape_elements(c->call.inputs[i].shape);
+    return count;
+}
+
+static inline void vector_compare(const vector_case *c, const char *kernel, const float *got, const double *want,
+                                  const double *terms)
+{
+    int64_t count = vector_outputs(c);
+    for (int64_t i = 0; i < count; i++) {
+        double allowed = c->error_per_term * (c->absolute > 0 ? c->absolute : fabs(terms[i]) + 1);
+        double error = fabs((double)got[i] - want[i]);
+        if (!(error <= allowed))
+            fail_msg("%s, %s: element %lld is %.9g, the plain kernel says %.9g; off by %.3g, allowed %.3g", kernel, c->title,
+                     (long long)i, (double)got[i], want[i], error, allowed);
+    }
+}
+
+/* The check; a kernel that refuses the call is passed over, but some vector kernel of each level has to take it. */
+static inline void vector_check(const vector_case *c)
+{
+    const char *refusal = NULL;
+    sn_op_kind op = c->call.node.op;
+    const sn_kernel *plain = sn_cpu_candidates(op, SN_DOUBLE, SN_ISA_BASELINE)[0];
+    double *want = vector_run(c, plain, SN_DOUBLE, 2, false, -1, &refusal);
+    double *terms = c->absolute > 0 ? NULL : vector_run(c, plain, SN_DOUBLE, 2, true, -1, &refusal);
+    size_t bytes = (size_t)vector_outputs(c) * sizeof(float);
+    for (sn_isa isa = SN_ISA_BASELINE; isa <= sn_cpu_isa(); isa++) {
+        const sn_kernel *kernels[16] = {NULL};
+        const sn_kernel *const *candidates = sn_cpu_candidates(op, SN_FLOAT, isa);
+        for (int k = 0; candidates[k] && candidates[k + 1]; k++) kernels[k] = candidates[k]; /* the last is the plain one */
+        int took = 0;
+        for (int k = 0; kernels[k]; k++) {
+            float *got = vector_run(c, kernels[k], SN_FLOAT, 1, false, -1, &refusal);
+            if (!got) continue;
+            took++;
+            vector_compare(c, kernels[k]->name, got, want, terms);
+            for (int threads = 2; threads <= 3; threads++) {
+                float *again = vector_run(c, kernels[k], SN_FLOAT, threads, false, -1, &refusal);
+                if (memcmp(got, again, bytes) != 0) fail_msg("%s, %s: %d threads give other bits", kernels[k]->name, c->title, threads);
+                free(again);
+            }
+            for (int i = 0; i < c->call.node.inputs_count; i++) {
+                if (!(c->in_place >> i & 1)) continue;
+                float *again = vector_run(c, kernels[k], SN_FLOAT, 2, false, i, &refusal);
+                if (memcmp(got, again, bytes) != 0) fail_msg("%s, %s: other bits over input %d", kernels[k]->name, c->title, i);
+                free(again);
+            }
+            free(got);
+        }
+        if (kernels[0] && took == 0) fail_msg("%s, %s: refused: %s", kernels[0]->name, c->title, refusal);
+    }
+    free(terms);
+    free(want);
+}
+
+#endif
