@@ -1,4 +1,15 @@
-/* train.h - training: recipes, optimiser, schedule, the loop, checkpoints, logs. */
+/* train.h - training: recipes, optimiser, schedule, the loop, checkpoints, logs.
+ *
+ *   config.c      every setting, its default, its check, its text in a checkpoint
+ *   recipes.c     the settings of the paper's CIFAR tables by name
+ *   init.c        weight initialisation
+ *   optimizer.c   SGD in its three forms         schedule.c    the learning rate of a step
+ *   network.c     a model with programs for the batch sizes it meets
+ *   trainer.c     the loop                       run_folder.c  what a run keeps in its folder, and when
+ *   evaluate.c    loss and errors on a data set  checkpoint.c  the full state of a run
+ *   log.c         log.jsonl and summary.csv      tensorboard.c event files
+ *
+ * A run is a function of its config: any number of threads, and any number of interruptions, give the same bits. */
 #ifndef SN_TRAIN_TRAIN_H
 #define SN_TRAIN_TRAIN_H
 
@@ -18,10 +29,14 @@ typedef struct sn_train_config {
     int64_t batch, epochs, max_steps;         /* max_steps counts from the start of training; 0: none */
     sn_optimizer optimizer;
     double lr, momentum, weight_decay;
-    bool decay_all;                           /* weight decay on biases and batch norm too */
+    bool decay_all;                           /* weight decay on biases and batch norm too, as torch.optim.SGD does; false:
+                                                 on the weights of convolutions and linear layers only */
+    bool decay_gamma;                         /* without decay_all: on batch norm's gamma too (the paper's Caffe models) */
     sn_schedule schedule;
     double milestones[SN_MAX_MILESTONES];     /* epochs, ascending */
     int milestones_count;
+    int64_t schedule_epochs;                  /* the length milestones and step_every were written for; training another
+                                                 number of epochs stretches them; 0: they stand as they are */
     double step_every, gamma;                 /* epochs between steps when there are no milestones; factor */
     int patience, reductions;                 /* plateau: epochs without 1e-4 relative improvement; how often */
     double warmup_epochs, warmup_lr;          /* linear from warmup_lr, or constant at it for warmup_steps */
@@ -40,6 +55,8 @@ typedef struct sn_train_config {
 } sn_train_config;
 
 void sn_train_defaults(sn_train_config *config);
+/* Instead of the defaults, the settings of the run in `folder`, and folder as `resume`; strings go into the arena. */
+senet_status sn_train_resume_config(const char *folder, sn_arena *strings, sn_train_config *config);
 /* Applies a recipe by name; errors list the names. */
 senet_status sn_recipe_apply(const char *name, sn_train_config *config);
 bool sn_recipe_list(size_t index, const char **name, const char **summary);

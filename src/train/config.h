@@ -1,0 +1,23 @@
+/* config.h - a run's settings as text: what a checkpoint keeps, and what a resumed run is compared with. */
+#ifndef SN_TRAIN_CONFIG_H
+#define SN_TRAIN_CONFIG_H
+
+#include "base/text.h"
+#include "train/train.h"
+
+/* SENET_USAGE, naming the setting and its value, when a setting makes no sense. */
+senet_status sn_config_check(const sn_train_config *config);
+
+/* A change of a setting between the run as it was and as it shall go on. */
+typedef enum sn_config_rule {
+    SN_CONFIG_FREE,  /* changes nothing that is computed: threads */
+    SN_CONFIG_TOLD,  /* the user may change course; said in a message: lr */
+    SN_CONFIG_FIXED  /* would be another run: seed */
+} sn_config_rule;
+
+/* Setting `index` (false past the last): its name, its rule, and its value as text (cleared first). */
+bool sn_config_setting(const sn_train_config *config, size_t index, const char **name, sn_config_rule *rule, sn_text *value);
+/* Sets setting `index` from text written by sn_config_setting; strings go into the arena. */
+senet_status sn_config_set(sn_train_config *config, size_t index, const char *value, sn_arena *strings);
+
+#endif

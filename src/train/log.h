@@ -1,0 +1,34 @@
+/* log.h - what a run tells about itself: log.jsonl, summary.csv, TensorBoard events. */
+#ifndef SN_TRAIN_LOG_H
+#define SN_TRAIN_LOG_H
+
+#include "base/status.h"
+#include "train/train.h"
+
+typedef struct sn_log sn_log;
+
+/* Values of one step, one line of log.jsonl. Epochs count from 1. */
+typedef struct sn_step_record {
+    int64_t step, epoch;
+    double lr, loss, images_per_second;
+} sn_step_record;
+
+/* Values of one epoch: a line in log.jsonl and a row in summary.csv. */
+typedef struct sn_epoch_record {
+    int64_t epoch, step;
+    double lr, train_loss, train_top1_error;
+    double val_loss, val_top1_error, val_top5_error; /* NaN: not evaluated, left out */
+    double seconds;
+} sn_epoch_record;
+
+/* Opens the logs of the folder for a run that has done `step` steps and `epochs` whole epochs: what the files say about later
+ * ones, by a run that was killed, is cut off.  A folder has one writer: SENET_USAGE while another process logs there. */
+senet_status sn_log_open(const char *folder, int64_t step, int64_t epochs, sn_log **log);
+/* Each line is in its file when the call returns. */
+senet_status sn_log_step(sn_log *log, const sn_step_record *record);
+senet_status sn_log_epoch(sn_log *log, const sn_epoch_record *record);
+/* Makes everything logged so far durable. */
+senet_status sn_log_sync(sn_log *log);
+void sn_log_close(sn_log *log);
+
+#endif

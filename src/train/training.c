@@ -1,0 +1,310 @@
+/* training.c - setting a training up: data, model, parameters, folder; from the start or from a checkpoint. */
+#define _GNU_SOURCE
+#include "train/training.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/parallel.h"
+#include "base/rng.h"
+#include "train/config.h"
+#include "train/evaluate.h"
+
+void sn_training_say(const sn_training *training, const char *format, ...)
+{
+    if (!training->hooks.message) return;
+    char line[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    training->hooks.message(training->hooks.context, line);
+}
+
+/* ---- settings ---- */
+
+/* A resumed run knows its model and data, and where it lives. */
+static senet_status complete_config(sn_training *t)
+{
+    sn_train_config *config = &t->config;
+    if (config->resume && (!config->model || !config->data)) {
+        sn_train_config stored;
+        SN_RETURN_IF_FAILED(sn_train_resume_config(config->resume, &t->strings, &stored));
+        if (!config->model) config->model = stored.model;
+        if (!config->data) config->data = stored.data;
+    }
+    if (config->resume && !config->output) config->output = config->resume;
+    SN_RETURN_IF_FAILED(sn_config_check(config));
+    if (config->threads == 0) config->threads = sn_default_threads();
+    sn_text said = {0};
+    sn_schedule_stretch(config, &said);
+    if (said.length > 0) sn_training_say(t, "%s", sn_text_string(&said));
+    sn_text_free(&said);
+    return SENET_OK;
+}
+
+/* ---- data ---- */
+
+/* What tells one data set from another: its description and a hash over a few samples spread evenly.  The path is not in it. */
+static senet_status fingerprint_data(sn_training *t)
+{
+    enum { SAMPLES = 16 };
+    const sn_dataset_info *info = sn_dataset_describe(t->train_set);
+    size_t bytes = (size_t)info->height * (size_t)info->width * 3;
+    uint64_t hash = 0;
+    if (!info->real) {
+        uint8_t *pixels = malloc(bytes);
+        if (!pixels) return sn_fail_memory(bytes, "a picture");
+        for (int64_t i = 0; i < SAMPLES; i++) {
+            int32_t label;
+            senet_status status = sn_dataset_get(t->train_set, i * info->count / SAMPLES, pixels, &label);
+            if (status != SENET_OK) {
+                free(pixels);
+                return status;
+            }
+            hash = sn_rng_mix(hash ^ sn_fnv1a64(pixels, bytes)) + (uint64_t)label;
+        }
+        free(pixels);
+    }
+    t->fingerprint = sn_arena_printf(&t->strings, "%s, %lld pictures of %dx%d, %lld classes, %016llx", info->name,
+                                     (long long)info->count, info->height, info->width, (long long)info->classes,
+                                     (unsigned long long)hash);
+    return t->fingerprint ? SENET_OK : sn_fail_memory(128, "a data set's fingerprint");
+}
+
+/* Pictures are normalised by their own set's statistics; tensors come normalised. */
+static sn_preprocess preprocess_for(const sn_dataset_info *info)
+{
+    sn_preprocess preprocess = sn_preprocess_default(info->height);
+    preprocess.height = info->height;
+    preprocess.width = info->width;
+    preprocess.crop_pct = 1;
+    preprocess.interpolation = SN_INTERPOLATION_NONE;
+    for (int c = 0; c < 3 && !info->real; c++) {
+        preprocess.mean[c] = info->mean[c];
+        preprocess.std[c] = info->std[c];
+    }
+    return preprocess;
+}
+
+static senet_status open_data(sn_training *t)
+{
+    SN_RETURN_IF_FAILED(sn_dataset_open(t->config.data, SN_SPLIT_TRAIN, &t->train_set));
+    const sn_dataset_info *train = sn_dataset_describe(t->train_set);
+    if (train->count < 1) return sn_fail(SENET_BAD_DATA, "data set '%s' has no training pictures", t->config.data);
+    t->preprocess = preprocess_for(train);
+    SN_RETURN_IF_FAILED(fingerprint_data(t));
+    if (t->config.no_eval) return SENET_OK;
+    SN_RETURN_IF_FAILED(sn_dataset_open(t->config.data, SN_SPLIT_VAL, &t->val_set));
+    const sn_dataset_info *val = sn_dataset_describe(t->val_set);
+    if (val->count < 1 || val->height != train->height || val->width != train->width || val->real != train->real)
+        return sn_fail(SENET_BAD_DATA, "data set '%s': %lld validation pictures of %dx%d, training has %dx%d", t->config.data,
+                       (long long)val->count, val->height, val->width, train->height, train->width);
+    return SENET_OK;
+}
+
+/* ---- model ---- */
+
+/* Parses the model's name.  A name that says nothing about classes takes those of the data. */
+static senet_status choose_model(sn_training *t)
+{
+    const sn_dataset_info *info = sn_dataset_describe(t->train_set);
+    char canonical[512];
+    SN_RETURN_IF_FAILED(sn_spec_parse(t->config.model, &t->spec));
+    if (!strstr(t->config.model, "classes=") && !info->real && t->spec.classes != info->classes) {
+        sn_training_say(t, "the classifier gets %lld outputs, as the data set '%s' has classes", (long long)info->classes,
+                        info->name);
+        t->spec.classes = info->classes;
+    }
+    SN_RETURN_IF_FAILED(sn_check_classes(&t->spec, t->train_set));
+    sn_spec_canonical(&t->spec, canonical, sizeof canonical);
+    t->config.model = sn_arena_strdup(&t->strings, canonical);
+    return t->config.model ? SENET_OK : sn_fail_memory(sizeof canonical, "a model's name");
+}
+
+/* Parameters, their gradients and velocities; no batch is involved yet. */
+static senet_status create_params(sn_training *t)
+{
+    sn_build_options build = sn_build_options_for(t->train_set, &t->preprocess, SN_MODE_TRAIN, 1);
+    build.no_fuse = true;
+    SN_RETURN_IF_FAILED(sn_model_build(&t->spec, &build, &t->layout));
+    SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->params));
+    SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->gradients));
+    SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->velocity));
+    return sn_workspace_create(&t->workspace);
+}
+
+static sn_network_options network_options(const sn_training *t, const sn_dataset *dataset, sn_mode mode, int64_t batch)
+{
+    sn_network_options options = {.spec = &t->spec,
+                                  .build = sn_build_options_for(dataset, &t->preprocess, mode, batch),
+                                  .threads = t->config.threads,
+                                  .reference_only = t->config.reference_only,
+                                  .params = t->params,
+                                  .gradients = t->gradients,
+                                  .workspace = t->workspace};
+    options.build.smoothing = (float)t->config.label_smoothing;
+    return options;
+}
+
+senet_status sn_training_prepare_epoch(sn_training *t)
+{
+    bool freeze = t->state.epoch >= t->config.epochs - t->config.freeze_bn_epochs;
+    if (t->network && freeze == t->frozen) return SENET_OK;
+    if (freeze && t->config.freeze_bn_epochs < t->config.epochs)
+        sn_training_say(t, "batch norm is frozen from epoch %lld on", (long long)t->state.epoch + 1);
+    sn_network_destroy(t->network);
+    t->network = NULL;
+    t->frozen = freeze;
+    sn_network_options options =
+        network_options(t, t->train_set, freeze ? SN_MODE_TRAIN_FROZEN : SN_MODE_TRAIN, t->config.batch);
+    SN_RETURN_IF_FAILED(sn_network_create(&options, &t->network));
+    sn_update_plan_free(&t->plan);
+    return sn_update_plan_create(sn_network_graph(t->network), t->params, &t->config, &t->plan);
+}
+
+static senet_status create_networks(sn_training *t)
+{
+    SN_RETURN_IF_FAILED(sn_training_prepare_epoch(t));
+    if (!t->val_set) return SENET_OK;
+    int64_t count = sn_dataset_describe(t->val_set)->count;
+    if (t->config.eval_batch > count) t->config.eval_batch = count;
+    sn_network_options options = network_options(t, t->val_set, SN_MODE_EVAL, t->config.eval_batch);
+    return sn_network_create(&options, &t->eval_network);
+}
+
+/* ---- the state to begin with ---- */
+
+static senet_status load_initial_weights(sn_training *t)
+{
+    sn_tensors *file;
+    SN_RETURN_IF_FAILED(sn_tensors_open(t->config.init_weights, &file));
+    senet_status status = sn_weights_load(file, t->spec.base, t->layout, t->params, NULL);
+    sn_tensors_close(file);
+    return status;
+}
+
+static sn_checkpoint checkpoint_of(sn_training *t)
+{
+    return (sn_checkpoint){.layout = t->layout,
+                           .params = t->params,
+                           .velocity = t->velocity,
+                           .config = &t->config,
+                           .dataset = t->fingerprint,
+                           .state = &t->state};
+}
+
+/* Takes parameters, velocities and state from the checkpoint of the run to go on with. */
+static senet_status restore(sn_training *t)
+{
+    sn_checkpoint checkpoint = checkpoint_of(t);
+    sn_text changes = {0};
+    char *path = sn_path_join(t->config.resume, "checkpoint.safetensors");
+    if (!path) return sn_fail_memory(strlen(t->config.resume), "a path");
+    senet_status status = sn_checkpoint_read(path, &checkpoint, &changes);
+    free(path);
+    if (status == SENET_OK) {
+        char *rest = changes.bytes;
+        for (char *line; rest && (line = strsep(&rest, "\n")) && *line;) sn_training_say(t, "%s", line);
+        sn_training_say(t, "goes on from step %lld, in epoch %lld", (long long)t->state.step, (long long)t->state.epoch + 1);
+    }
+    sn_text_free(&changes);
+    return status;
+}
+
+static senet_status begin_state(sn_training *t)
+{
+    sn_train_state_reset(&t->state);
+    if (t->config.resume) return restore(t);
+    sn_params_init(t->layout, t->params, t->config.init, t->config.seed);
+    return t->config.init_weights ? load_initial_weights(t) : SENET_OK;
+}
+
+senet_status sn_training_save_checkpoint(sn_training *t)
+{
+    sn_checkpoint checkpoint = checkpoint_of(t);
+    SN_RETURN_IF_FAILED(sn_log_sync(t->log));
+    SN_RETURN_IF_FAILED(sn_checkpoint_write(t->folder.checkpoint, &checkpoint));
+    t->saved_step = t->state.step;
+    return SENET_OK;
+}
+
+senet_status sn_training_save_weights(const sn_training *t, const char *path)
+{
+    sn_run_weights weights = {.layout = t->layout,
+                              .params = t->params,
+                              .config = &t->config,
+                              .dataset = t->train_set,
+                              .preprocess = t->preprocess,
+                              .classes = t->spec.classes,
+                              .epoch = t->state.epoch,
+                              .top1_error = t->state.val_top1_error};
+    return sn_run_weights_save(path, &weights);
+}
+
+static senet_status create_loader(sn_training *t)
+{
+    sn_loader_options options = {.batch = t->config.batch,
+                                 .workers = t->config.workers,
+                                 .shuffle = t->config.shuffle,
+                                 .drop_last = t->config.drop_last,
+                                 .seed = t->config.seed,
+                                 .augment = t->config.augment,
+                                 .epoch = t->state.epoch,
+                                 .start = t->state.batch};
+    SN_RETURN_IF_FAILED(sn_loader_create(t->train_set, &options, &t->loader));
+    t->steps_per_epoch = sn_loader_batches_per_epoch(t->loader);
+    return SENET_OK;
+}
+
+/* The folder comes last: a training that cannot begin leaves none behind. */
+static senet_status create(sn_training *t)
+{
+    SN_RETURN_IF_FAILED(complete_config(t));
+    SN_RETURN_IF_FAILED(open_data(t));
+    SN_RETURN_IF_FAILED(choose_model(t));
+    SN_RETURN_IF_FAILED(create_params(t));
+    SN_RETURN_IF_FAILED(begin_state(t));
+    SN_RETURN_IF_FAILED(create_networks(t));
+    SN_RETURN_IF_FAILED(create_loader(t));
+    SN_RETURN_IF_FAILED(sn_run_folder_open(t->config.output, t->config.resume, &t->folder));
+    SN_RETURN_IF_FAILED(sn_log_open(t->folder.path, t->state.step, t->state.epoch, &t->log));
+    return sn_training_save_checkpoint(t);
+}
+
+senet_status sn_training_create(const sn_train_config *config, const sn_train_hooks *hooks, sn_training **training)
+{
+    *training = NULL;
+    sn_training *t = calloc(1, sizeof *t);
+    if (!t) return sn_fail_memory(sizeof *t, "a training");
+    t->config = *config;
+    if (hooks) t->hooks = *hooks;
+    t->saved_step = -1;
+    senet_status status = create(t);
+    if (status == SENET_OK) *training = t;
+    else sn_training_destroy(t);
+    return status;
+}
+
+void sn_training_destroy(sn_training *t)
+{
+    if (!t) return;
+    sn_log_close(t->log);
+    sn_loader_destroy(t->loader);
+    sn_run_folder_free(&t->folder);
+    sn_update_plan_free(&t->plan);
+    sn_network_destroy(t->network);
+    sn_network_destroy(t->eval_network);
+    sn_workspace_destroy(t->workspace);
+    sn_params_destroy(t->params);
+    sn_params_destroy(t->gradients);
+    sn_params_destroy(t->velocity);
+    sn_graph_destroy(t->layout);
+    sn_dataset_close(t->train_set);
+    sn_dataset_close(t->val_set);
+    sn_arena_free(&t->strings);
+    free(t);
+}

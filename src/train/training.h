@@ -1,0 +1,48 @@
+/* training.h - everything a training has in hand; made by training.c, driven by trainer.c. */
+#ifndef SN_TRAIN_TRAINING_H
+#define SN_TRAIN_TRAINING_H
+
+#include "train/checkpoint.h"
+#include "train/log.h"
+#include "train/network.h"
+#include "train/optimizer.h"
+#include "train/run_folder.h"
+
+typedef struct sn_training {
+    sn_train_config config; /* complete: thread count, canonical model name, stretched schedule */
+    sn_train_hooks hooks;   /* all zero where the caller gave none */
+    sn_arena strings;
+    sn_spec spec;
+    sn_dataset *train_set, *val_set; /* val_set NULL: no evaluation */
+    sn_preprocess preprocess;
+    const char *fingerprint; /* of the training data */
+
+    sn_graph *layout; /* the parameters */
+    sn_params *params, *gradients, *velocity;
+    sn_workspace *workspace;
+    sn_network *network, *eval_network; /* eval_network NULL: no evaluation */
+    bool frozen;                        /* network has its batch norm frozen */
+    sn_update_plan plan;
+
+    sn_run_folder folder;
+    sn_loader *loader;
+    sn_log *log;
+    sn_train_state state;
+    int64_t steps_per_epoch;
+    int64_t saved_step; /* of the checkpoint on disk; -1: there is none */
+} sn_training;
+
+/* Opens and builds everything; a new run has its first checkpoint on disk, a resumed one its state. */
+senet_status sn_training_create(const sn_train_config *config, const sn_train_hooks *hooks, sn_training **training);
+void sn_training_destroy(sn_training *training);
+
+/* Makes the network of an epoch, which differs where batch norm begins to be frozen. */
+senet_status sn_training_prepare_epoch(sn_training *training);
+/* The state onto the disk. */
+senet_status sn_training_save_checkpoint(sn_training *training);
+/* The weights onto the disk: last or best of the folder. */
+senet_status sn_training_save_weights(const sn_training *training, const char *path);
+/* A line for the user. */
+void sn_training_say(const sn_training *training, const char *format, ...) SN_PRINTF(2, 3);
+
+#endif
