@@ -152,7 +152,12 @@ static scene_layer place_figure(number_stream *dice, int kind, float x, float y,
 
 static scene_layer place_bar(number_stream *dice, float x, float y)
 {
-    scene_layer layer = place(dice, x, y, between(dice, 0.05f, 0.1f), 1, 12);
+    scene_layer layer = place(dice, x, y, between(dice, 0.05f, 0.1f), 1, 1);
+    if (below(dice, 2)) { /* upright or lying */
+        float across = layer.to_local[0];
+        layer.to_local[0] = layer.to_local[1];
+        layer.to_local[1] = across;
+    }
     layer.reach = 4; /* endless */
     layer.first = layer.second = any_colour(dice);
     return layer;
