@@ -1,0 +1,165 @@
+/* image.c - pictures of image.h: what kind a file is, decoding, cropping.  Formats: jpeg.c, png.c; filters: resample.c.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "io/picture.h"
+
+enum { MAX_FILE = 1 << 30 };
+
+senet_status sn_picture_allocate(sn_picture *picture, int64_t width, int64_t height, int64_t most_pixels)
+{
+    int64_t pixels;
+    if (width < 1 || height < 1 || !sn_multiply(width, height, &pixels) || pixels > picture->max_pixels)
+        return sn_fail(SENET_BAD_DATA, "%s: %lld x %lld pixels; at least 1 and at most %lld are supported",
+                       picture->name, (long long)width, (long long)height, (long long)picture->max_pixels);
+    if (pixels > most_pixels)
+        return sn_fail(SENET_BAD_DATA, "%s: truncated: %zu bytes cannot hold %lld x %lld pixels", picture->name,
+                       picture->size, (long long)width, (long long)height);
+    picture->image.pixels = malloc((size_t)pixels * 3);
+    if (!picture->image.pixels) return sn_fail_memory((size_t)pixels * 3, picture->name);
+    picture->image.width = (int)width;
+    picture->image.height = (int)height;
+    return SENET_OK;
+}
+
+static senet_status fail_kind(const sn_picture *picture)
+{
+    char start[32] = "";
+    size_t shown = picture->size < 4 ? picture->size : 4;
+    bool printable = true;
+    if (!shown) return sn_fail(SENET_BAD_DATA, "%s: the file is empty", picture->name);
+    for (size_t i = 0; i < shown; i++) printable = printable && picture->bytes[i] >= 0x20 && picture->bytes[i] < 0x7f;
+    if (printable)
+        snprintf(start, sizeof start, "'%.*s'", (int)shown, (const char *)picture->bytes);
+    else
+        for (size_t i = 0; i < shown; i++)
+            snprintf(start + strlen(start), sizeof start - strlen(start), i ? " %02x" : "%02x", picture->bytes[i]);
+    return sn_fail(SENET_BAD_DATA, "%s: not a JPEG or PNG picture (starts with %s)", picture->name, start);
+}
+
+static bool starts_with(const sn_picture *picture, const char *start, size_t length)
+{
+    return picture->size >= length && memcmp(picture->bytes, start, length) == 0;
+}
+
+senet_status sn_image_decode_within(const void *bytes, size_t size, const char *name, bool exif, int64_t max_pixels,
+                                    sn_image *image)
+{
+    sn_picture picture = {
+        .bytes = bytes, .size = size, .name = name, .exif = exif, .max_pixels = max_pixels, .orientation = 1};
+    senet_status status;
+    if (starts_with(&picture, "\xFF\xD8\xFF", 3))
+        SN_TRY(sn_jpeg_decode(&picture), cleanup);
+    else if (starts_with(&picture, "\x89PNG\r\n\x1A\n", 8))
+        SN_TRY(sn_png_decode(&picture), cleanup);
+    else
+        SN_TRY(fail_kind(&picture), cleanup);
+    SN_TRY(sn_image_orient(&picture.image, picture.orientation), cleanup);
+    *image = picture.image;
+    return SENET_OK;
+
+cleanup:
+    sn_image_free(&picture.image);
+    return status;
+}
+
+senet_status sn_image_decode(const void *bytes, size_t size, const char *name, bool exif, sn_image *image)
+{
+    return sn_image_decode_within(bytes, size, name, exif, SN_MAX_PIXELS, image);
+}
+
+senet_status sn_image_read(const char *path, bool exif, sn_image *image)
+{
+    char *bytes = NULL;
+    size_t size = 0;
+    SN_RETURN_IF_FAILED(sn_file_read(path, MAX_FILE, &bytes, &size));
+    senet_status status = sn_image_decode(bytes, size, path, exif, image);
+    free(bytes);
+    return status;
+}
+
+void sn_image_free(sn_image *image)
+{
+    if (!image) return;
+    free(image->pixels);
+    *image = (sn_image){0};
+}
+
+senet_status sn_image_orient(sn_image *image, int orientation)
+{
+    if (orientation == 1) return SENET_OK;
+    bool turned = orientation >= 5; /* rows become columns */
+    bool mirror_x =
+        orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8; /* of the stored picture */
+    bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+    int width = turned ? image->height : image->width, height = turned ? image->width : image->height;
+    uint8_t *pixels = malloc((size_t)width * (size_t)height * 3), *to = pixels;
+    if (!pixels) return sn_fail_memory((size_t)width * (size_t)height * 3, "turning a picture");
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++, to += 3) {
+            int from_x = turned ? y : x, from_y = turned ? x : y;
+            if (mirror_x) from_x = image->width - 1 - from_x;
+            if (mirror_y) from_y = image->height - 1 - from_y;
+            memcpy(to, image->pixels + 3 * ((size_t)from_y * (size_t)image->width + (size_t)from_x), 3);
+        }
+    free(image->pixels);
+    *image = (sn_image){.width = width, .height = height, .pixels = pixels};
+    return SENET_OK;
+}
+
+senet_status sn_image_resize(const sn_image *image, int width, int height, int interpolation, sn_image *resized)
+{
+    int64_t pixels;
+    if (width < 1 || height < 1 || !sn_multiply(width, height, &pixels) || pixels > SN_MAX_PIXELS)
+        return sn_fail(SENET_USAGE, "cannot resize a picture to %d x %d pixels", width, height);
+    uint8_t *out = malloc((size_t)pixels * 3);
+    if (!out) return sn_fail_memory((size_t)pixels * 3, "a resized picture");
+    sn_window all = {.full_width = width, .full_height = height, .width = width, .height = height};
+    senet_status status = sn_image_resample(image, all, interpolation, out);
+    if (status == SENET_OK)
+        *resized = (sn_image){.width = width, .height = height, .pixels = out};
+    else
+        free(out);
+    return status;
+}
+
+/* round-half-even(excess / 2), as Python's round in torchvision's centre crop. */
+static int64_t crop_start(int64_t excess)
+{
+    int64_t half = excess / 2;
+    return half + (excess % 2 && half % 2);
+}
+
+senet_status sn_image_preprocess(const sn_image *image, const sn_preprocess *how, uint8_t *pixels)
+{
+    sn_window window = {.width = how->width, .height = how->height};
+    if (how->width < 1 || how->height < 1 || !(how->crop_pct > 0 && how->crop_pct <= 1))
+        return sn_fail(SENET_USAGE, "cannot prepare a picture for an input of %d x %d with crop_pct %g", how->width,
+                       how->height, (double)how->crop_pct);
+    if (how->interpolation == SN_INTERPOLATION_NONE) {
+        if (image->width != how->width || image->height != how->height)
+            return sn_fail(SENET_BAD_DATA, "the picture has %d x %d pixels, not %d x %d, and interpolation is none",
+                           image->width, image->height, how->width, how->height);
+        window.full_width = image->width;
+        window.full_height = image->height;
+        return sn_image_resample(image, window, how->interpolation, pixels);
+    }
+    /* crop_pct is a decimal such as 0.8, which float makes 0.800000012: 240 / 0.8 must stay 300. */
+    double crop_pct = round((double)how->crop_pct * 1e6) / 1e6;
+    int64_t box_width = (int64_t)floor(how->width / crop_pct), box_height = (int64_t)floor(how->height / crop_pct);
+    /* The smallest size of the picture's shape that covers the box; for a square box, its shorter side is the box's. */
+    if (box_height * image->width >= box_width * image->height) {
+        window.full_height = box_height;
+        window.full_width = box_height * image->width / image->height;
+    } else {
+        window.full_width = box_width;
+        window.full_height = box_width * image->height / image->width;
+    }
+    window.left = crop_start(window.full_width - window.width);
+    window.top = crop_start(window.full_height - window.height);
+    return sn_image_resample(image, window, how->interpolation, pixels);
+}
