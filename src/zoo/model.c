@@ -29,11 +29,15 @@ static void build_network(sn_builder *b, const sn_spec *spec, const sn_build_opt
     sn_build_output(b, "loss", sn_build_node(b, SN_OP_cross_entropy, (sn_id[]){logits, labels}, 2, &attrs, "loss"));
 }
 
-static senet_status check_options(const sn_build_options *options, int64_t height, int64_t width)
+static senet_status check_options(const sn_build_options *options, sn_shape shape)
 {
-    if (height < 1 || width < 1 || height > LARGEST_SIDE || width > LARGEST_SIDE)
-        return sn_fail(SENET_USAGE, "pictures of %lldx%lld: sides are 1 to %d", (long long)height, (long long)width,
+    int64_t elements;
+    if (shape.h < 1 || shape.w < 1 || shape.h > LARGEST_SIDE || shape.w > LARGEST_SIDE)
+        return sn_fail(SENET_USAGE, "pictures of %lldx%lld: sides are 1 to %d", (long long)shape.h, (long long)shape.w,
                        LARGEST_SIDE);
+    if (shape.n < 1 || !sn_multiply(shape.n, shape.h * shape.w * shape.c, &elements))
+        return sn_fail(SENET_USAGE, "a batch of %lld pictures of %lldx%lld", (long long)shape.n, (long long)shape.h,
+                       (long long)shape.w);
     if (options->loss && !(options->smoothing >= 0 && options->smoothing < 1))
         return sn_fail(SENET_USAGE, "label smoothing %g is not in [0, 1)", (double)options->smoothing);
     for (int c = 0; c < 3 && options->input == SN_INPUT_U8; c++)
@@ -51,7 +55,7 @@ senet_status sn_model_build(const sn_spec *spec, const sn_build_options *options
     if (shape.h == 0) shape.h = spec->native_size;
     if (shape.w == 0) shape.w = spec->native_size;
     *graph = NULL;
-    SN_TRY(check_options(options, shape.h, shape.w), cleanup);
+    SN_TRY(check_options(options, shape), cleanup);
     SN_TRY(sn_graph_create(options->batch, &built), cleanup);
     sn_builder_start(&b, built, options->mode);
     build_network(&b, spec, options, shape);
@@ -64,8 +68,8 @@ senet_status sn_model_build(const sn_spec *spec, const sn_build_options *options
     }
 cleanup:
     sn_graph_destroy(built);
-    if (status != SENET_OK) sn_fail_context(status, "model '%s%s'", spec->se && !spec->family->always_se ? "se_" : "", spec->base);
-    return status;
+    if (status == SENET_OK) return status;
+    return sn_fail_context(status, "model '%s%s'", spec->se && !spec->family->always_se ? "se_" : "", spec->base);
 }
 
 const char *const *sn_model_shake_units(const sn_graph *graph, size_t *count)
