@@ -35,7 +35,7 @@ static bool is_layer(const sn_node *node)
 
 static senet_status measure(const cli_arguments *arguments, summary *s)
 {
-    const char *name;
+    const char *name = NULL;
     SN_RETURN_IF_FAILED(cli_model_name(arguments, &name));
     if (!name) return sn_fail(SENET_USAGE, "name a network: senet summary MODEL; see senet models");
     SN_RETURN_IF_FAILED(sn_spec_parse(name, &s->spec));

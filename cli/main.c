@@ -48,9 +48,7 @@ int main(int count, char **words)
 {
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is then a failing write, reported like a full disk */
     int code = run(count > 0 ? count - 1 : 0, words + 1);
-    if (code == 0 || code == SENET_BAD_DATA) { /* also what was printed beside a bad picture must arrive */
-        senet_status status = cli_output_flush();
-        if (status != SENET_OK) code = cli_finish(status);
-    }
+    senet_status status = cli_output_flush();
+    if (status != SENET_OK && code != SENET_CANNOT_WRITE) code = cli_finish(status);
     return code;
 }

@@ -18,7 +18,7 @@ senet_status cli_model_name(const cli_arguments *arguments, const char **name)
 
 senet_status cli_open_network(const cli_arguments *arguments, senet_model **model)
 {
-    const char *name, *weights = cli_has(arguments, "weights") ? cli_text(arguments, "weights") : NULL;
+    const char *name = NULL, *weights = cli_has(arguments, "weights") ? cli_text(arguments, "weights") : NULL;
     SN_RETURN_IF_FAILED(cli_model_name(arguments, &name));
     if (!name && !weights)
         return sn_fail(SENET_USAGE, "name a network: --model NAME%s; see senet models",

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "train/clock.h"
 
 enum { WIDEST = 200, NARROWEST_BAR = 8, WIDEST_BAR = 32 };
 
@@ -27,13 +28,6 @@ bool cli_progress_on_terminal(void)
     return known;
 }
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
 static int terminal_width(void)
 {
     struct winsize size;
@@ -43,7 +37,7 @@ static int terminal_width(void)
 
 void cli_progress_draw(double fraction, const char *format, ...)
 {
-    double time = now();
+    double time = sn_seconds_now();
     if (!cli_progress_on_terminal() || (bar.drawn && time - bar.when < 0.1)) return;
     char text[WIDEST + 1], cells[WIDEST_BAR + 1];
     va_list arguments;

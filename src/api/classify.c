@@ -30,17 +30,13 @@ senet_status sn_model_program_for(senet_model *model, int64_t batch, sn_program 
         else if (slot->batch != batch && other->last_use < slot->last_use) slot = other;
     }
     if (slot->batch != batch) {
-        sn_build_options build = {.mode = SN_MODE_EVAL,
-                                  .batch = batch,
-                                  .height = model->preprocess.height,
-                                  .width = model->preprocess.width,
-                                  .input = SN_INPUT_REAL};
         sn_program_options options = {.threads = model->threads,
                                       .reference_only = model->reference_only,
                                       .params = model->params,
                                       .workspace = model->workspace};
         forget(slot);
-        senet_status status = sn_model_build(&model->spec, &build, &slot->graph);
+        senet_status status = sn_model_build_inference(model, batch, model->preprocess.height, model->preprocess.width, NULL, 0,
+                                                       &slot->graph);
         if (status == SENET_OK) status = sn_program_create(slot->graph, &options, &slot->program);
         if (status != SENET_OK) {
             forget(slot);

@@ -68,6 +68,36 @@ cleanup:
     return status;
 }
 
+static senet_status add_taps(sn_graph *graph, const char *const *taps, int taps_count)
+{
+    for (int i = 0; i < taps_count; i++) {
+        sn_id node = sn_graph_find_node(graph, taps[i]);
+        bool usable = node != SN_NONE && graph->nodes[node].op != SN_OP_param && graph->nodes[node].dtype == SN_REAL;
+        if (!usable) return sn_fail(SENET_USAGE, "the network has no node '%s'", taps[i]);
+        if (sn_graph_find_output(graph, taps[i]) == SN_NONE)
+            SN_RETURN_IF_FAILED(sn_graph_add_output(graph, taps[i], node));
+    }
+    return SENET_OK;
+}
+
+senet_status sn_model_build_inference(const senet_model *model, int64_t batch, int64_t height, int64_t width,
+                                      const char *const *taps, int taps_count, sn_graph **graph)
+{
+    sn_build_options options = {
+        .mode = SN_MODE_EVAL, .batch = batch, .height = height, .width = width, .input = SN_INPUT_REAL, .no_fuse = true};
+    sn_graph *plain = NULL, *fused = NULL;
+    senet_status status;
+    *graph = NULL;
+    SN_TRY(sn_model_build(&model->spec, &options, &plain), cleanup);
+    SN_TRY(add_taps(plain, taps, taps_count), cleanup); /* before the passes, which keep outputs and drop other names */
+    SN_TRY(sn_graph_fuse(plain, &fused), cleanup);
+    status = sn_graph_fold_batch_norm(fused, graph);
+cleanup:
+    sn_graph_destroy(plain);
+    sn_graph_destroy(fused);
+    return status;
+}
+
 static senet_status check_threads(int threads)
 {
     if (threads >= 0 && threads <= SN_MAX_THREADS) return SENET_OK;

@@ -42,6 +42,11 @@ senet_status sn_model_create(const char *name, senet_model **model);
 /* Opens a weights file; `name` may be NULL when the file says what it is. */
 senet_status sn_model_open(const char *path, const char *name, senet_model **model);
 
+/* The network for inference on `batch` pictures of height x width, batch norm folded into the convolutions; input "input"
+ * (N,H,W,3), outputs "logits" and the nodes named in taps[0 .. taps_count-1].  A tap that is no node: SENET_USAGE. */
+senet_status sn_model_build_inference(const senet_model *model, int64_t batch, int64_t height, int64_t width,
+                                      const char *const *taps, int taps_count, sn_graph **graph);
+
 /* The program for `batch` images of the input's size: input "input" (N,H,W,3), output "logits".  The last two sizes asked for
  * are kept; the program belongs to the model. */
 senet_status sn_model_program_for(senet_model *model, int64_t batch, sn_program **program);

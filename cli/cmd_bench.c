@@ -1,0 +1,223 @@
+/* cmd_bench.c - `senet bench`: how long a network takes on this machine, and where the time goes. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "bench_job.h"
+#include "cpu/cpu.h"
+#include "network.h"
+#include "ops/op.h"
+#include "progress.h"
+#include "report.h"
+#include "test_weights.h"
+#include "train/clock.h"
+#include "verbs.h"
+
+enum { WARM_UP_RUNS = 3, FEWEST_RUNS = 5, MOST_RUNS = 1000000 };
+
+typedef struct timing {
+    double *seconds; /* of each run, sorted once all are done */
+    size_t count, capacity;
+} timing;
+
+static senet_status measure(bench_job *job, int64_t runs, double least_seconds, timing *times)
+{
+    for (int i = 0; i < WARM_UP_RUNS; i++) SN_RETURN_IF_FAILED(bench_job_step(job));
+    sn_program_profile(job->program, true);
+    double begin = sn_seconds_now(), end = begin;
+    while (runs ? (int64_t)times->count < runs
+                : times->count < FEWEST_RUNS || (end - begin < least_seconds && times->count < MOST_RUNS)) {
+        double start = sn_seconds_now();
+        SN_RETURN_IF_FAILED(bench_job_step(job));
+        end = sn_seconds_now();
+        if (!sn_grow(&times->seconds, sizeof *times->seconds, &times->capacity, times->count + 1))
+            return sn_fail_memory((times->count + 1) * sizeof *times->seconds, "the timings");
+        times->seconds[times->count++] = end - start;
+        double fraction = runs ? (double)times->count / (double)runs : (end - begin) / least_seconds;
+        cli_progress_draw(fraction, "%zu runs, the last %.2f ms", times->count, 1e3 * (end - start));
+    }
+    cli_progress_clear();
+    return SENET_OK;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The time that a share of the runs did not exceed, by the nearest rank, in ms. */
+static double percentile(const timing *times, double share)
+{
+    size_t rank = (size_t)(share * (double)times->count + 0.9999999);
+    return 1e3 * times->seconds[rank ? rank - 1 : 0];
+}
+
+typedef struct result {
+    const bench_job *job;
+    const timing *times;
+    bool layers;
+    double images_per_second, gflops;
+} result;
+
+/* A step of the program for the reader: what it is called, milliseconds a run, GFLOP/s. */
+typedef struct layer {
+    const sn_step_profile *step;
+    double milliseconds, gflops;
+} layer;
+
+static layer layer_of(const result *r, const sn_step_profile *step)
+{
+    layer l = {.step = step, .milliseconds = 1e3 * step->seconds / (double)r->times->count};
+    int64_t macs = bench_node_macs(r->job->graph, step->node);
+    if (macs && step->seconds > 0) l.gflops = 2e-9 * (double)macs * (double)r->times->count / step->seconds;
+    return l;
+}
+
+static void add_json(sn_text *text, const result *r)
+{
+    const senet_model *model = r->job->model;
+    sn_json_writer json = {.text = text};
+    sn_json_open_object(&json, NULL);
+    sn_json_add_string(&json, "model", model->name);
+    sn_json_add_string(&json, "input", cli_input_text(r->job->height, r->job->width));
+    sn_json_add_string(&json, "mode", r->job->training ? "train" : "inference");
+    sn_json_add_int(&json, "batch", r->job->batch);
+    sn_json_add_int(&json, "threads", model->threads);
+    sn_json_add_string(&json, "isa", model->reference_only ? "reference" : sn_cpu_isa_name(sn_cpu_isa()));
+    sn_json_add_string(&json, "precision", "fp32");
+    sn_json_add_int(&json, "runs", (int64_t)r->times->count);
+    sn_json_open_object(&json, "latency_ms");
+    sn_json_add_double(&json, "min", percentile(r->times, 0));
+    sn_json_add_double(&json, "p50", percentile(r->times, 0.5));
+    sn_json_add_double(&json, "p90", percentile(r->times, 0.9));
+    sn_json_add_double(&json, "p99", percentile(r->times, 0.99));
+    sn_json_close_object(&json);
+    sn_json_add_double(&json, "images_per_second", r->images_per_second);
+    sn_json_add_double(&json, "gflops", r->gflops);
+    sn_json_open_array(&json, "layers");
+    size_t count;
+    const sn_step_profile *steps = sn_program_profile_steps(r->job->program, &count);
+    for (size_t i = 0; r->layers && i < count; i++) {
+        layer l = layer_of(r, &steps[i]);
+        sn_json_open_object(&json, NULL);
+        sn_json_add_string(&json, "name", steps[i].node->name ? steps[i].node->name : "");
+        sn_json_add_string(&json, "op", sn_op_of(steps[i].node->op)->name);
+        sn_json_add_string(&json, "kernel", steps[i].kernel);
+        cli_add_shape(&json, "output", steps[i].node->shape, false);
+        sn_json_add_double(&json, "ms", l.milliseconds);
+        sn_json_add_double(&json, "gflops", l.gflops);
+        sn_json_close_object(&json);
+    }
+    sn_json_close_array(&json);
+    sn_json_close_object(&json);
+}
+
+static void add_layers(sn_text *text, const result *r)
+{
+    size_t count;
+    double sum = 0;
+    const sn_step_profile *steps = sn_program_profile_steps(r->job->program, &count);
+    for (size_t i = 0; i < count; i++) sum += layer_of(r, &steps[i]).milliseconds;
+    sn_text_printf(text, "%-34s %-18s %-40s %9s %6s %9s\n", "layer", "operation", "kernel", "ms", "%", "GFLOP/s");
+    for (size_t i = 0; i < count; i++) {
+        layer l = layer_of(r, &steps[i]);
+        sn_text_printf(text, "%-34s %-18s %-40s %9.3f %6.2f", steps[i].node->name ? steps[i].node->name : "",
+                       sn_op_of(steps[i].node->op)->name, steps[i].kernel, l.milliseconds,
+                       sum > 0 ? 100 * l.milliseconds / sum : 0);
+        if (l.gflops > 0) sn_text_printf(text, " %9.1f", l.gflops);
+        sn_text_add_char(text, '\n');
+    }
+    sn_text_add_char(text, '\n');
+}
+
+static void add_table(sn_text *text, const result *r)
+{
+    const senet_model *model = r->job->model;
+    if (r->layers) add_layers(text, r);
+    sn_text_printf(text, "%s, %s, batch %lld, %s, %d thread%s, %s, fp32: %zu runs\n", model->name,
+                   r->job->training ? "training step" : "inference", (long long)r->job->batch,
+                   cli_input_text(r->job->height, r->job->width), model->threads, model->threads == 1 ? "" : "s",
+                   model->reference_only ? "reference kernels" : sn_cpu_isa_name(sn_cpu_isa()), r->times->count);
+    sn_text_printf(text, "latency  min %.3f  p50 %.3f  p90 %.3f  p99 %.3f ms\n", percentile(r->times, 0),
+                   percentile(r->times, 0.5), percentile(r->times, 0.9), percentile(r->times, 0.99));
+    sn_text_printf(text, "%.1f images/s, %.1f GFLOP/s", r->images_per_second, r->gflops);
+}
+
+static senet_status report(const bench_job *job, timing *times, const cli_arguments *arguments)
+{
+    qsort(times->seconds, times->count, sizeof *times->seconds, by_value);
+    double median = 1e-3 * percentile(times, 0.5);
+    result r = {.job = job,
+                .times = times,
+                .layers = cli_flag(arguments, "layers"),
+                .images_per_second = (double)job->batch / median,
+                .gflops = 2e-9 * (double)bench_job_macs(job) / median};
+    sn_text text = {0};
+    if (cli_flag(arguments, "json")) add_json(&text, &r);
+    else add_table(&text, &r);
+    return cli_print_text(&text);
+}
+
+static int run(const cli_arguments *arguments)
+{
+    senet_model *model = NULL;
+    bench_job job = {0};
+    timing times = {0};
+    int64_t height, width;
+    senet_status status;
+    SN_TRY(cli_open_network(arguments, &model), cleanup);
+    if (!cli_text(arguments, "weights")) SN_TRY(cli_fill_test_weights(model->layout, model->params, 1), cleanup);
+    cli_input_size(arguments, &height, &width);
+    SN_TRY(bench_job_create(model, cli_flag(arguments, "train"), height, width, cli_integer(arguments, "batch-size"), &job),
+           cleanup);
+    SN_TRY(measure(&job, cli_integer(arguments, "runs"), cli_real(arguments, "seconds"), &times), cleanup);
+    status = report(&job, &times, arguments);
+cleanup:
+    free(times.seconds);
+    bench_job_free(&job);
+    senet_model_destroy(model);
+    return cli_finish(status);
+}
+
+static const cli_option options[] = {
+    CLI_OPTION_MODEL("the network, instead of MODEL"),
+    CLI_OPTION_WEIGHTS("its weights (default: test weights; the time does not depend on them)"),
+    {.name = "train", .type = CLI_FLAG, .help = "time a training step: forward, backward, update"},
+    {.name = "layers", .type = CLI_FLAG, .help = "also show every layer's time, kernel and speed"},
+    {.name = "size", .type = CLI_SIZE, .metavar = "SIDE|HxW", .least = 1, .most = 16384,
+     .help = "input in pixels (default: the network's own)"},
+    CLI_OPTION_BATCH("1"),
+    {.name = "runs", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = MOST_RUNS,
+     .help = "time exactly N runs"},
+    {.name = "seconds", .type = CLI_REAL, .metavar = "S", .least = 0, .most = 86400, .standard = "3",
+     .help = "without --runs: go on so long, and for at least 5 runs"},
+    CLI_OPTION_THREADS,
+    CLI_OPTION_PRECISION,
+    CLI_OPTION_DEVICE,
+    CLI_OPTION_REFERENCE,
+    CLI_OPTION_JSON,
+    CLI_OPTIONS_END,
+};
+
+static const cli_example examples[] = {
+    {"senet bench se_resnet50", "Latency of one picture"},
+    {"senet bench se_resnet50 --batch-size 8 --threads 2 --layers", "Where the time goes with a batch of 8"},
+    {"senet bench se_cifar_resnet110 --train --batch-size 128 --json", "Images a second in training, for a program"},
+    {"SENET_ISA=avx2 senet bench se_resnet50", "With a smaller instruction set"},
+    {NULL, NULL},
+};
+
+const cli_verb cli_bench = {
+    .name = "bench",
+    .operands = "MODEL",
+    .most_operands = 1,
+    .summary = "measure latency and throughput on this machine",
+    .description =
+        "Runs the network on random pictures already in memory: three runs to warm up, then the timed ones. Prints the "
+        "fastest run, the median (p50) and the 90th and 99th percentile; images/s and GFLOP/s (two for a multiply-add of "
+        "convolutions and linear layers) follow from the median.",
+    .options = options,
+    .examples = examples,
+    .run = run,
+};

@@ -1,0 +1,216 @@
+/* train_options.c - see train_options.h.  A new setting of a run is a line in the table and one in apply_flags. */
+#include "train_options.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+
+/* The choices are in the order of the enums in train.h. */
+#define OPTIMIZERS "sgd|sgd-caffe|nesterov"
+#define SCHEDULES "constant|step|plateau|cosine"
+#define INIT_RULES "he|torch|he-fan-out"
+
+enum { LARGEST_PAD = 64, LARGEST_CUTOUT = 512 };
+
+const cli_option cli_train_options[] = {
+    CLI_OPTION_MODEL("the network (default: the recipe's)"),
+    {.name = "data", .type = CLI_TEXT, .metavar = "DATA",
+     .help = "cifar10:DIR, cifar100:DIR, synthetic[:OPTIONS] or tensors:FILE (default: the recipe's)"},
+    {.name = "output", .type = CLI_TEXT, .metavar = "DIR", .help = "folder of the run; with --resume the same one by default"},
+    {.name = "recipe", .type = CLI_TEXT, .metavar = "NAME", .help = "published settings by name (listed above); flags override it"},
+    {.name = "resume", .type = CLI_TEXT, .metavar = "DIR", .help = "go on with the run in DIR: same settings, same bits"},
+    {.name = "init", .type = CLI_TEXT, .metavar = "FILE", .help = "begin with these weights instead of random ones"},
+    {.name = "batch-size", .letter = 'b', .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 1048576,
+     .help = "images a step (default: the recipe's, else 128)"},
+    {.name = "epochs", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 1000000,
+     .help = "passes over the training pictures; a recipe's milestones stretch with it (default: the recipe's, else 30)"},
+    {.name = "max-steps", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 1e15,
+     .help = "stop after step N, counted from the start of training"},
+    {.name = "optimizer", .type = CLI_CHOICE, .metavar = "NAME", .choices = OPTIMIZERS,
+     .help = "form of SGD with momentum: Torch's, Caffe's, Nesterov's"},
+    {.name = "lr", .type = CLI_REAL, .metavar = "X", .least = 0, .most = 1000, .help = "learning rate (default: the recipe's, else 0.1)"},
+    {.name = "momentum", .type = CLI_REAL, .metavar = "X", .least = 0, .most = 0.999999, .help = "momentum (default: 0.9)"},
+    {.name = "weight-decay", .type = CLI_REAL, .metavar = "X", .least = 0, .most = 1, .help = "L2 penalty (default: the recipe's, else 0.0001)"},
+    {.name = "weight-decay-on", .type = CLI_CHOICE, .metavar = "WHAT", .choices = "weights|all",
+     .help = "decay weights only, or biases and batch norm too (default: all)"},
+    {.name = "schedule", .type = CLI_CHOICE, .metavar = "NAME", .choices = SCHEDULES,
+     .help = "course of the learning rate (default: the recipe's, else cosine)"},
+    {.name = "milestones", .type = CLI_REALS, .metavar = "E,E,...", .least = 0, .most = 1e6,
+     .help = "epochs at which the rate is multiplied by --gamma; implies --schedule step"},
+    {.name = "step-every", .type = CLI_REAL, .metavar = "E", .least = 0, .most = 1e6,
+     .help = "schedule step without milestones: epochs between two steps"},
+    {.name = "gamma", .type = CLI_REAL, .metavar = "X", .least = 0, .most = 1, .help = "factor of a step (default: 0.1)"},
+    {.name = "patience", .type = CLI_INTEGER, .metavar = "E", .least = 1, .most = 1000000,
+     .help = "schedule plateau: epochs without a better validation loss before a step (default: 10)"},
+    {.name = "reductions", .type = CLI_INTEGER, .metavar = "N", .least = 0, .most = 1000,
+     .help = "schedule plateau: steps before the end (default: 3)"},
+    {.name = "warmup-epochs", .type = CLI_REAL, .metavar = "E", .least = 0, .most = 1e6,
+     .help = "raise the rate linearly over the first E epochs (default: 0)"},
+    {.name = "warmup-lr", .type = CLI_REAL, .metavar = "X", .least = 0, .most = 1000, .help = "rate that the warm-up begins with (default: 0)"},
+    {.name = "label-smoothing", .type = CLI_REAL, .metavar = "X", .least = 0, .most = 0.999, .help = "share of the target spread over all classes (default: 0)"},
+    {.name = "augment", .type = CLI_TEXT, .metavar = "HOW",
+     .help = "none, or joined by +: padN (zero-pad by N, crop at random), flip, cutoutN (blank a square of side N), cifar = "
+             "pad4+flip (default: the recipe's, else none)"},
+    {.name = "no-shuffle", .type = CLI_FLAG, .help = "take the pictures in their order"},
+    {.name = "drop-last", .type = CLI_FLAG, .help = "leave out the smaller last batch of an epoch"},
+    {.name = "freeze-bn-epochs", .type = CLI_INTEGER, .metavar = "N", .least = 0, .most = 1000000,
+     .help = "freeze batch norm in the last N epochs (default: 0)"},
+    {.name = "init-rule", .type = CLI_CHOICE, .metavar = "RULE", .choices = INIT_RULES,
+     .help = "rule of the random weights (default: the recipe's, else he)"},
+    {.name = "seed", .type = CLI_INTEGER, .metavar = "N", .least = 0, .most = 9e15,
+     .help = "of weights, order and augmentation (default: 0)"},
+    {.name = "log-every", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 1e9, .help = "steps between two lines of the log (default: 20)"},
+    {.name = "eval-batch-size", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 1048576, .help = "images at once in evaluation (default: 100)"},
+    {.name = "no-eval", .type = CLI_FLAG, .help = "do not evaluate after the epochs"},
+    {.name = "checkpoint-minutes", .type = CLI_REAL, .metavar = "M", .least = 0, .most = 1e6,
+     .help = "save the state so often within an epoch; 0: only at its end (default: 10)"},
+    {.name = "dry-run", .type = CLI_FLAG, .help = "print every setting and stop"},
+    {.name = "workers", .letter = 'j', .type = CLI_INTEGER, .metavar = "N", .least = 0, .most = 256,
+     .help = "threads that prepare pictures; 0: none of their own (default: 1)"},
+    CLI_OPTION_THREADS,
+    CLI_OPTION_PRECISION,
+    CLI_OPTION_DEVICE,
+    CLI_OPTION_REFERENCE,
+    CLI_OPTION_JSON,
+    CLI_OPTIONS_END,
+};
+
+const char *cli_train_choice_name(const char *setting, int64_t index, int *length)
+{
+    const char *list = strcmp(setting, "optimizer") == 0  ? OPTIMIZERS
+                       : strcmp(setting, "schedule") == 0 ? SCHEDULES
+                       : strcmp(setting, "init") == 0     ? INIT_RULES
+                                                          : NULL;
+    if (!list) return NULL;
+    for (; index > 0; index--) list += strcspn(list, "|") + 1;
+    *length = (int)strcspn(list, "|");
+    return list;
+}
+
+/* ---- --augment ---- */
+
+/* "pad4" with prefix "pad": the number, 1..most. */
+static bool numbered(const char *word, const char *prefix, int most, int *number)
+{
+    size_t length = strlen(prefix);
+    int64_t value;
+    if (strncmp(word, prefix, length) != 0 || !sn_parse_int64(word + length, &value) || value < 1 || value > most) return false;
+    *number = (int)value;
+    return true;
+}
+
+static senet_status parse_augment(const char *text, sn_augment *augment)
+{
+    *augment = (sn_augment){0};
+    if (strcmp(text, "none") == 0) return SENET_OK;
+    for (const char *rest = text;;) {
+        char word[24] = "";
+        size_t length = strcspn(rest, "+");
+        if (length < sizeof word) snprintf(word, sizeof word, "%.*s", (int)length, rest);
+        if (strcmp(word, "flip") == 0) augment->flip = true;
+        else if (strcmp(word, "cifar") == 0) augment->flip = true, augment->pad = 4;
+        else if (!numbered(word, "pad", LARGEST_PAD, &augment->pad) &&
+                 !numbered(word, "cutout", LARGEST_CUTOUT, &augment->cutout))
+            return sn_fail(SENET_USAGE,
+                           "--augment %s: '%.*s' must be cifar, flip, padN (N = 1..%d) or cutoutN (N = 1..%d); or none alone",
+                           text, (int)length, rest, LARGEST_PAD, LARGEST_CUTOUT);
+        if (rest[length] == '\0') return SENET_OK;
+        rest += length + 1;
+    }
+}
+
+/* ---- flags over settings ---- */
+
+static void set_text(const cli_arguments *a, const char *name, const char **setting)
+{
+    if (cli_given(a, name)) *setting = cli_text(a, name);
+}
+
+static void set_int64(const cli_arguments *a, const char *name, int64_t *setting)
+{
+    if (cli_given(a, name)) *setting = cli_integer(a, name);
+}
+
+static void set_int(const cli_arguments *a, const char *name, int *setting)
+{
+    if (cli_given(a, name)) *setting = (int)cli_integer(a, name);
+}
+
+static void set_real(const cli_arguments *a, const char *name, double *setting)
+{
+    if (cli_given(a, name)) *setting = cli_real(a, name);
+}
+
+static void set_flag(const cli_arguments *a, const char *name, bool meaning, bool *setting)
+{
+    if (cli_given(a, name)) *setting = meaning;
+}
+
+static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
+{
+    set_text(a, "model", &config->model);
+    set_text(a, "data", &config->data);
+    set_text(a, "output", &config->output);
+    set_text(a, "init", &config->init_weights);
+    set_int64(a, "batch-size", &config->batch);
+    set_int64(a, "epochs", &config->epochs);
+    set_int64(a, "max-steps", &config->max_steps);
+    set_real(a, "lr", &config->lr);
+    set_real(a, "momentum", &config->momentum);
+    set_real(a, "weight-decay", &config->weight_decay);
+    set_real(a, "gamma", &config->gamma);
+    set_real(a, "step-every", &config->step_every);
+    set_int(a, "patience", &config->patience);
+    set_int(a, "reductions", &config->reductions);
+    set_real(a, "warmup-epochs", &config->warmup_epochs);
+    set_real(a, "warmup-lr", &config->warmup_lr);
+    set_real(a, "label-smoothing", &config->label_smoothing);
+    set_flag(a, "no-shuffle", false, &config->shuffle);
+    set_flag(a, "drop-last", true, &config->drop_last);
+    set_int(a, "freeze-bn-epochs", &config->freeze_bn_epochs);
+    set_int64(a, "log-every", &config->log_every);
+    set_int64(a, "eval-batch-size", &config->eval_batch);
+    set_flag(a, "no-eval", true, &config->no_eval);
+    set_real(a, "checkpoint-minutes", &config->checkpoint_minutes);
+    set_int(a, "workers", &config->workers);
+    set_int(a, "threads", &config->threads);
+    set_flag(a, "reference", true, &config->reference_only);
+    if (cli_given(a, "seed")) config->seed = (uint64_t)cli_integer(a, "seed");
+    if (cli_given(a, "optimizer")) config->optimizer = (sn_optimizer)cli_choice(a, "optimizer");
+    if (cli_given(a, "init-rule")) config->init = (sn_init)cli_choice(a, "init-rule");
+    if (cli_given(a, "weight-decay-on")) config->decay_all = cli_choice(a, "weight-decay-on") == 1;
+    if (cli_given(a, "warmup-epochs")) config->warmup_steps = 0; /* a recipe's steps at a constant rate would go first */
+    if (cli_given(a, "milestones")) {
+        const cli_value *milestones = cli_get(a, "milestones");
+        config->schedule = SN_SCHEDULE_STEP;
+        config->schedule_epochs = 0; /* they stand as the user wrote them */
+        config->milestones_count = milestones->count;
+        memcpy(config->milestones, milestones->reals, sizeof config->milestones);
+    }
+    if (cli_given(a, "schedule")) config->schedule = (sn_schedule)cli_choice(a, "schedule");
+    return cli_given(a, "augment") ? parse_augment(cli_text(a, "augment"), &config->augment) : SENET_OK;
+}
+
+_Static_assert((int)CLI_MAX_REALS == (int)SN_MAX_MILESTONES, "every milestone of the command line has a place in the settings");
+
+senet_status cli_train_config(const cli_arguments *arguments, sn_arena *arena, sn_train_config *config)
+{
+    const char *resume = cli_text(arguments, "resume"), *recipe = cli_text(arguments, "recipe");
+    if (resume && recipe)
+        return sn_fail(SENET_USAGE, "--recipe %s: the run in '%s' has its settings; change them one by one", recipe, resume);
+    if (resume) {
+        SN_RETURN_IF_FAILED(sn_train_resume_config(resume, arena, config));
+        config->output = resume;
+    } else {
+        sn_train_defaults(config);
+        if (recipe) SN_RETURN_IF_FAILED(sn_recipe_apply(recipe, config));
+    }
+    SN_RETURN_IF_FAILED(apply_flags(arguments, config));
+    if (cli_flag(arguments, "dry-run") && !config->output) config->output = ".";
+    if (!config->model) return sn_fail(SENET_USAGE, "--model NAME is missing; see senet models");
+    if (!config->data) return sn_fail(SENET_USAGE, "--data DATA is missing, as in cifar10:DIR; see senet train --help");
+    if (!config->output) return sn_fail(SENET_USAGE, "--output DIR is missing: the folder that the run is written to");
+    return SENET_OK;
+}
