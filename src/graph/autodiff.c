@@ -50,6 +50,20 @@ static void mark_wanted(sn_autodiff *ad)
     }
 }
 
+/* The node whose output is the gradient of parameter `index`.  A program writes it to that parameter's place, so two
+ * parameters that got the same node (a + b passes dy to both) cannot share it: the second gets a copy. */
+static sn_id own_gradient(sn_autodiff *ad, size_t index)
+{
+    const sn_graph *graph = ad->graph;
+    sn_id gradient = ad->gradients[graph->params[index].node];
+    bool taken = false;
+    for (size_t i = 0; i < index; i++) taken |= gradient != SN_NONE && graph->params[i].gradient == gradient;
+    if (!taken) return gradient;
+    sn_attrs one = {.u.factor.factor = 1};
+    ad->current = graph->params[index].node;
+    return sn_autodiff_add(ad, SN_OP_multiply, (sn_id[]){gradient}, 1, &one);
+}
+
 senet_status sn_graph_add_gradients(sn_graph *graph, sn_id loss)
 {
     sn_autodiff ad = {.graph = graph, .forward_count = graph->nodes_count, .current = loss, .status = SENET_OK};
@@ -77,7 +91,7 @@ senet_status sn_graph_add_gradients(sn_graph *graph, sn_id loss)
     }
     if (ad.status != SENET_OK) goto cleanup;
     for (size_t i = 0; i < graph->params_count; i++)
-        if (graph->params[i].learnable) graph->params[i].gradient = ad.gradients[graph->params[i].node];
+        if (graph->params[i].learnable) graph->params[i].gradient = own_gradient(&ad, i);
 cleanup:
     free(ad.gradients);
     free(ad.wanted);
