@@ -151,7 +151,7 @@ static senet_status cifar_open(const cifar_format *format, const char *directory
     if (!directory || !*directory)
         return sn_fail(SENET_USAGE, "data set '%s': no folder; write %s:DIR", format->name, format->name);
     senet_status status;
-    const char *folder;
+    const char *folder = NULL;
     cifar_set *set = calloc(1, sizeof *set);
     if (!set) return sn_fail_memory(sizeof *set, format->name);
     set->record = format->record;
