@@ -29,6 +29,17 @@ static void build_network(sn_builder *b, const sn_spec *spec, const sn_build_opt
     sn_build_output(b, "loss", sn_build_node(b, SN_OP_cross_entropy, (sn_id[]){logits, labels}, 2, &attrs, "loss"));
 }
 
+/* Before nodes are joined, so that the taps survive it. */
+static senet_status add_taps(sn_graph *graph, const sn_build_options *options)
+{
+    for (size_t i = 0; i < options->taps_count; i++) {
+        sn_id node = sn_graph_find_node(graph, options->taps[i]);
+        if (node == SN_NONE) return sn_fail(SENET_USAGE, "no node is called '%s'", options->taps[i]);
+        SN_RETURN_IF_FAILED(sn_graph_add_output(graph, options->taps[i], node));
+    }
+    return SENET_OK;
+}
+
 static senet_status check_options(const sn_build_options *options, sn_shape shape)
 {
     int64_t elements;
@@ -60,6 +71,7 @@ senet_status sn_model_build(const sn_spec *spec, const sn_build_options *options
     sn_builder_start(&b, built, options->mode);
     build_network(&b, spec, options, shape);
     SN_TRY(b.status, cleanup);
+    SN_TRY(add_taps(built, options), cleanup);
     if (options->no_fuse) {
         *graph = built;
         built = NULL;

@@ -45,13 +45,15 @@ typedef struct sn_build_options {
     float mean[3], std[3]; /* for SN_INPUT_U8, on values in 0..1 */
     bool loss;             /* append cross entropy on "labels", output "loss" */
     float smoothing;
+    const char *const *taps; /* nodes to make outputs, under their own names: "layer1.0", "layer1.0.se.gate" */
+    size_t taps_count;
     bool no_fuse;          /* leave the graph as the zoo wrote it (tests) */
 } sn_build_options;
 
 /* Builds the graph.  Inputs by name: "input" (N,H,W,3) REAL, or "images" U8 and "rects" I32; "labels" I32 with a loss;
  * in the training modes networks with Shake units have "shake" (N,1,1,2 units), those with dropout "keys" (N,1,1,1) U64.
  * Outputs: "logits" (N,1,1,K), "loss".  Every unit's output node bears the unit's name ("layer1.0"), every SE block's gate
- * is named "<block>.gate" ("layer1.0.se.gate").  Sizes that do not fit the network are an error. */
+ * is named "<block>.gate" ("layer1.0.se.gate"); joining nodes may swallow those that are not taps.  Sizes that do not fit the network are an error. */
 senet_status sn_model_build(const sn_spec *spec, const sn_build_options *options, sn_graph **graph);
 
 /* Names of the Shake units in the order of their columns in "shake"; *count = 0 for other networks.  Valid until this

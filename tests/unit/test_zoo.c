@@ -243,6 +243,27 @@ static void test_se_options_reach_the_graph(void **state)
     sn_graph_destroy(graph);
 }
 
+/* A tap is the unit's output even where the next node would have swallowed it: here the ReLU that opens the next unit. */
+static void test_taps(void **state)
+{
+    (void)state;
+    const char *const taps[] = {"layer1.3", "layer2.0.branch1.se.gate"};
+    sn_build_options options = {.mode = SN_MODE_EVAL, .batch = 2, .taps = taps, .taps_count = 2};
+    sn_graph *graph = build("se_shake_shake26_2x32d", &options);
+    const sn_node *unit = &graph->nodes[sn_graph_find_output(graph, "layer1.3")];
+    assert_int_equal(unit->op, SN_OP_add);
+    assert_int_equal(unit->attrs.u.activation.kind, SN_IDENTITY);
+    assert_true(sn_shape_equal(unit->shape, (sn_shape){2, 32, 32, 32}));
+    assert_true(sn_shape_equal(graph->nodes[sn_graph_find_output(graph, taps[1])].shape, (sn_shape){2, 1, 1, 64}));
+    sn_graph_destroy(graph);
+    sn_spec spec;
+    const char *const missing = "layer9.0";
+    assert_int_equal(sn_spec_parse("wrn16_1", &spec), SENET_OK);
+    options = (sn_build_options){.batch = 1, .taps = &missing, .taps_count = 1};
+    assert_int_equal(sn_model_build(&spec, &options, &graph), SENET_USAGE);
+    assert_string_equal(senet_last_error(), "model 'wrn16_1': no node is called 'layer9.0'");
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -369,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_bytes_as_input),
         cmocka_unit_test(test_shake_units),
         cmocka_unit_test(test_se_options_reach_the_graph),
+        cmocka_unit_test(test_taps),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_builder_failure_sticks),
         cmocka_unit_test(test_builder_paddings),
