@@ -163,18 +163,20 @@ cleanup:
 
 enum { CV_BITS = 11 };
 
+/* Beyond the border both taps fall on the edge; their weights still count, as rounding then is OpenCV's. */
 static senet_status cv_taps(int input, int64_t full, int64_t begin, int positions, taps *t)
 {
     double scale = (double)input / (double)full;
     SN_RETURN_IF_FAILED(taps_allocate(t, positions, 2));
     for (int i = 0; i < positions; i++) {
-        float place = (float)(((double)(begin + i) + 0.5) * scale - 0.5), share;
+        float place = (float)(((double)(begin + i) + 0.5) * scale - 0.5);
         int first = (int)floorf(place);
-        share = place - (float)first;
-        if (first < 0) first = 0, share = 0;
-        if (first >= input - 1) first = input - 1, share = 0;
+        float share = place - (float)first;
+        int second = first + 1 < input ? first + 1 : input - 1;
+        if (first < 0) first = 0;
+        if (first > second) first = second;
         t->first[i] = first;
-        t->count[i] = first + 1 < input ? 2 : 1;
+        t->count[i] = second - first + 1;
         t->weights[2 * i] = (int32_t)lrintf((1 - share) * (1 << CV_BITS));
         t->weights[2 * i + 1] = (int32_t)lrintf(share * (1 << CV_BITS));
     }
