@@ -11,16 +11,16 @@ target_include_directories(senet_needs INTERFACE ${PROJECT_SOURCE_DIR}/include $
 target_link_libraries(senet_needs INTERFACE OpenMP::OpenMP_C Threads::Threads JPEG::JPEG PNG::PNG PkgConfig::YAJL m)
 set(SENET_PC_REQUIRES "libjpeg libpng yajl") # for senet.pc: what a static link needs
 
+# `senet data get`: transfer, unpacking, MD5.
 set(SENET_HAS_DOWNLOAD OFF)
 if(SENET_DOWNLOAD)
-  pkg_check_modules(DOWNLOAD IMPORTED_TARGET libcurl libarchive nettle) # fetch, unpack, check the MD5
-  if(DOWNLOAD_FOUND)
-    set(SENET_HAS_DOWNLOAD ON)
-    target_compile_definitions(senet_needs INTERFACE SENET_WITH_DOWNLOAD)
-    target_link_libraries(senet_needs INTERFACE PkgConfig::DOWNLOAD)
-    string(APPEND SENET_PC_REQUIRES " libcurl libarchive nettle")
-  endif()
+  pkg_check_modules(DOWNLOAD IMPORTED_TARGET libcurl libarchive nettle)
+  set(SENET_HAS_DOWNLOAD ${DOWNLOAD_FOUND})
 endif()
-if(NOT SENET_HAS_DOWNLOAD)
+if(SENET_HAS_DOWNLOAD)
+  target_compile_definitions(senet_needs INTERFACE SENET_WITH_DOWNLOAD)
+  target_link_libraries(senet_needs INTERFACE PkgConfig::DOWNLOAD)
+  string(APPEND SENET_PC_REQUIRES " libcurl libarchive nettle")
+else()
   message(STATUS "`senet data get` is switched off (needs libcurl, libarchive, nettle)")
 endif()
