@@ -7,6 +7,9 @@
 #define SN_CPU_KERNELS_VECTOR_H
 
 #include <string.h>
+#if SN_VECTOR_FLOATS > 4
+#include <immintrin.h>
+#endif
 
 #include "cpu/kernels/kernels.h"
 
@@ -37,6 +40,8 @@ typedef int32_t vi __attribute__((vector_size(4 * SN_VECTOR_FLOATS), aligned(4),
 #define SN_NOINLINE __attribute__((noinline, noclone))
 #endif
 
+#define SN_INLINE static inline __attribute__((always_inline))
+
 static inline vf vf_load(const float *p) { return *(const vf *)p; }
 static inline void vf_store(float *p, vf v) { *(vf *)p = v; }
 static inline vf vf_all(float x) { return x - (vf){0}; }
@@ -45,7 +50,18 @@ static inline vf vf_where(vi mask, vf v) { return (vf)(mask & (vi)v); }
 /* ReLU keeps NaN, so that a diverged run shows. */
 static inline vf vf_relu(vf v) { return vf_where(~(v < (vf){0}), v); }
 
-/* The first n < VF floats at p, zeros behind them. */
+/* The first n <= VF floats at p, zeros behind them; and their store. */
+#if SN_VECTOR_FLOATS == 16
+static inline vf vf_load_first(const float *p, int64_t n) { return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+static inline void vf_store_first(float *p, vf v, int64_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+#elif SN_VECTOR_FLOATS == 8
+static inline __m256i vf_first(int64_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline vf vf_load_first(const float *p, int64_t n) { return (vf)_mm256_maskload_ps(p, vf_first(n)); }
+static inline void vf_store_first(float *p, vf v, int64_t n) { _mm256_maskstore_ps(p, vf_first(n), (__m256)v); }
+#else
 static inline vf vf_load_first(const float *p, int64_t n)
 {
     vf v = {0};
@@ -53,6 +69,16 @@ static inline vf vf_load_first(const float *p, int64_t n)
     return v;
 }
 static inline void vf_store_first(float *p, vf v, int64_t n) { memcpy(p, &v, (size_t)n * sizeof(float)); }
+#endif
+/* The same where n is usually VF. */
+static inline vf vf_load_n(const float *p, int64_t n) { return n >= VF ? vf_load(p) : vf_load_first(p, n); }
+static inline void vf_store_n(float *p, vf v, int64_t n)
+{
+    if (n >= VF)
+        vf_store(p, v);
+    else
+        vf_store_first(p, v, n);
+}
 
 /* An input, or NULL where an optional one is absent. */
 static inline const float *call_input(const sn_kernel_call *call, int index)

@@ -1,0 +1,218 @@
+/* test_vector_maps.c - the memory-bound vector kernels (batch norm, squeeze and excitation, elementwise, shapes), at every ISA
+ * level of this processor, against the plain kernels in double precision, over channel counts on both sides of every vector width. */
+#include "kernels/vector_check.h"
+
+static const sn_shape maps[] = {
+    {3, 32, 32, 16}, {5, 8, 8, 64}, {3, 5, 9, 1}, {2, 11, 3, 13}, {1, 1, 1, 7}, {1, 28, 29, 33}, {9, 1, 1, 100}, {1, 8, 8, 520},
+};
+
+#define FOR_MAPS(map) for (const sn_shape *map = maps; map < maps + sizeof maps / sizeof maps[0]; map++)
+
+static sn_shape vector_of(int64_t c) { return (sn_shape){1, 1, 1, c}; }
+static sn_shape pooled(const sn_shape *s) { return (sn_shape){s->n, 1, 1, s->c}; }
+
+/* A case of `op` with output shape and inputs (all zero sizes: absent). */
+static vector_case make(const char *name, sn_op_kind op, sn_shape output, int inputs, const sn_shape *shapes)
+{
+    vector_case c = {.error_per_term = 1e-6};
+    kernel_case_output(&c.call, op, output);
+    for (int i = 0; i < inputs; i++) kernel_case_input(&c.call, shapes[i], SN_REAL);
+    snprintf(c.title, sizeof c.title, "%s of %dx%dx%dx%d", name, (int)shapes[0].n, (int)shapes[0].h, (int)shapes[0].w,
+             (int)shapes[0].c);
+    return c;
+}
+
+static void range_of(vector_case *c, int input, double low, double high)
+{
+    c->low[input] = low;
+    c->high[input] = high;
+}
+
+/* ---- batch norm ---- */
+
+static void statistics_are_robust(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+    {
+        vector_case c = make("bn_stats", SN_OP_bn_stats, (sn_shape){1, 1, 2, m->c}, 1, m);
+        c.absolute = 1;
+        vector_check(&c);
+        /* A mean of 200 deviations: it rounds to 1e-6, and the variance, 0.02, must be right to 2e-6 too, where the mean of
+         * squares less the squared mean would be off by 1e-4. */
+        range_of(&c, 0, 30, 30.5);
+        c.absolute = 2;
+        vector_check(&c);
+    }
+}
+
+static void sums_over_pixels(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+    {
+        vector_case c = make("channel_sum", SN_OP_channel_sum, vector_of(m->c), 1, m);
+        vector_check(&c);
+    }
+}
+
+/* The inputs of the batch norm ops from stats on: mean and variance share one range, so that both make sense. */
+static void norm_ranges(vector_case *c, int stats)
+{
+    range_of(c, stats, 0.2, 0.8);
+    range_of(c, stats + 1, -1, 1.5);
+    range_of(c, stats + 2, -0.5, 0.5);
+    c->call.node.attrs.u.norm.epsilon = 1e-5f;
+}
+
+static void batch_norm_is_applied(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+        for (int relu = 0; relu < 2; relu++) {
+            sn_shape stats = {1, 1, 2, m->c}, v = vector_of(m->c);
+            vector_case c = make("bn_apply", SN_OP_bn_apply, *m, 4, (sn_shape[]){*m, stats, v, v});
+            norm_ranges(&c, 1);
+            c.call.node.attrs.u.norm.activation = relu ? SN_RELU : SN_IDENTITY;
+            c.absolute = 4; /* |gamma (x - mean) / deviation| stays below 1.5 * 1.8 / 0.45 */
+            c.in_place = 1;
+            vector_check(&c);
+        }
+}
+
+/* Where the ReLU's argument rounds to the other side of 0 in double, a whole dy is in dispute; the fixed draws have no such element. */
+static void batch_norm_gradients(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+        for (int relu = 0; relu < 2; relu++) {
+            sn_shape stats = {1, 1, 2, m->c}, v = vector_of(m->c);
+            double pixels = (double)(m->n * m->h * m->w);
+            vector_case c = make("bn_grad_sums", SN_OP_bn_grad_sums, stats, 5, (sn_shape[]){*m, *m, stats, v, v});
+            norm_ranges(&c, 2);
+            c.call.node.attrs.u.norm.activation = relu ? SN_RELU : SN_IDENTITY;
+            c.absolute = 4 * pixels; /* |dy xhat| <= 4 */
+            vector_check(&c);
+            for (int constant = 0; constant < 2; constant++) {
+                c = make("bn_grad_input", SN_OP_bn_grad_input, *m, 6,
+                         (sn_shape[]){*m, *m, stats, v, v, constant ? (sn_shape){0} : stats});
+                norm_ranges(&c, 2);
+                range_of(&c, 5, -pixels, pixels);
+                c.call.node.attrs.u.norm.activation = relu ? SN_RELU : SN_IDENTITY;
+                c.absolute = 20; /* gamma / deviation < 3.4, times 1 + 1 + xhat of at most 4 */
+                c.in_place = 3;
+                vector_check(&c);
+            }
+        }
+}
+
+/* ---- elementwise ---- */
+
+static void activations_and_slopes(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+        for (int kind = SN_IDENTITY; kind <= SN_TANH; kind++) {
+            vector_case c = make("activation", SN_OP_activation, *m, 1, m);
+            c.call.node.attrs.u.activation.kind = kind;
+            range_of(&c, 0, -9, 9);
+            c.absolute = 9;
+            c.in_place = 1;
+            vector_check(&c);
+            c = make("activation_grad", SN_OP_activation_grad, *m, 2, (sn_shape[]){*m, *m});
+            c.call.node.attrs.u.activation.kind = kind;
+            range_of(&c, 1, -1, 7);
+            c.absolute = 50;
+            c.in_place = 1;
+            vector_check(&c);
+        }
+}
+
+static void sums_and_products(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+    {
+        for (int kind = SN_IDENTITY; kind <= SN_TANH; kind++) {
+            vector_case c = make("add", SN_OP_add, *m, 2, (sn_shape[]){*m, *m});
+            c.call.node.attrs.u.activation.kind = kind;
+            c.in_place = 3;
+            vector_check(&c);
+        }
+        vector_case c = make("multiply", SN_OP_multiply, *m, 1, m);
+        c.call.node.attrs.u.factor.factor = 0.17f;
+        c.in_place = 1;
+        vector_check(&c);
+    }
+}
+
+static void branches_are_mixed(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+        for (int with = 0; with < 2; with++)
+            for (int branch = 0; branch < 2; branch++) {
+                sn_shape coefficients = {with ? m->n : 0, 1, 1, 6};
+                vector_case c = make("mix", SN_OP_mix, *m, 3, (sn_shape[]){*m, *m, coefficients});
+                c.call.node.attrs.u.mix.index = 1;
+                c.absolute = 2;
+                c.in_place = 3;
+                range_of(&c, 2, 0, 1);
+                vector_check(&c);
+                c = make("mix_grad", SN_OP_mix_grad, *m, 2, (sn_shape[]){*m, coefficients});
+                c.call.node.attrs.u.mix.index = 1;
+                c.call.node.attrs.u.mix.branch = branch;
+                c.call.node.attrs.u.mix.even = !with;
+                c.absolute = 2;
+                c.in_place = 1;
+                range_of(&c, 1, 0, 1);
+                vector_check(&c);
+            }
+}
+
+/* ---- squeeze and excitation ---- */
+
+static void squeeze_and_its_gradient(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+    {
+        vector_case c = make("squeeze_avg", SN_OP_squeeze_avg, pooled(m), 1, m);
+        vector_check(&c);
+        c = make("squeeze_avg_grad", SN_OP_squeeze_avg_grad, *m, 2, (sn_shape[]){pooled(m), *m});
+        vector_check(&c);
+    }
+}
+
+static void scale_and_its_gradients(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+        for (int element = 0; element < 2; element++) /* a gate per element, without a squeeze */
+            for (int with = 0; with < 2; with++) {    /* a residual; the squeeze's share of the gradient */
+                sn_shape gate = element ? *m : pooled(m), none = {0};
+                for (int kind = SN_IDENTITY; kind <= SN_TANH; kind++) {
+                    vector_case c = make("scale_add", SN_OP_scale_add, *m, 3, (sn_shape[]){*m, gate, with ? *m : none});
+                    c.call.node.attrs.u.activation.kind = kind;
+                    c.in_place = 1 | (with ? 4 : 0);
+                    vector_check(&c);
+                }
+                vector_case c = make("scale_grad_input", SN_OP_scale_grad_input, *m, 3, (sn_shape[]){*m, gate, with ? pooled(m) : none});
+                c.in_place = 1;
+                vector_check(&c);
+                c = make("scale_grad_gate", SN_OP_scale_grad_gate, gate, 3, (sn_shape[]){*m, *m, gate});
+                vector_check(&c);
+            }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(statistics_are_robust),    cmocka_unit_test(sums_over_pixels),
+        cmocka_unit_test(batch_norm_is_applied),    cmocka_unit_test(batch_norm_gradients),
+        cmocka_unit_test(activations_and_slopes),   cmocka_unit_test(sums_and_products),
+        cmocka_unit_test(branches_are_mixed),       cmocka_unit_test(squeeze_and_its_gradient),
+        cmocka_unit_test(scale_and_its_gradients),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
