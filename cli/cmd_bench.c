@@ -74,6 +74,9 @@ static layer layer_of(const result *r, const sn_step_profile *step)
     return l;
 }
 
+/* Steps that ran only once, before the timed runs: weights folded and packed. */
+static bool is_timed(const sn_step_profile *step) { return step->seconds > 0; }
+
 static void add_json(sn_text *text, const result *r)
 {
     const senet_model *model = r->job->model;
@@ -99,6 +102,7 @@ static void add_json(sn_text *text, const result *r)
     size_t count;
     const sn_step_profile *steps = sn_program_profile_steps(r->job->program, &count);
     for (size_t i = 0; r->layers && i < count; i++) {
+        if (!is_timed(&steps[i])) continue;
         layer l = layer_of(r, &steps[i]);
         sn_json_open_object(&json, NULL);
         sn_json_add_string(&json, "name", steps[i].node->name ? steps[i].node->name : "");
@@ -121,6 +125,7 @@ static void add_layers(sn_text *text, const result *r)
     for (size_t i = 0; i < count; i++) sum += layer_of(r, &steps[i]).milliseconds;
     sn_text_printf(text, "%-34s %-18s %-40s %9s %6s %9s\n", "layer", "operation", "kernel", "ms", "%", "GFLOP/s");
     for (size_t i = 0; i < count; i++) {
+        if (!is_timed(&steps[i])) continue;
         layer l = layer_of(r, &steps[i]);
         sn_text_printf(text, "%-34s %-18s %-40s %9.3f %6.2f", steps[i].node->name ? steps[i].node->name : "",
                        sn_op_of(steps[i].node->op)->name, steps[i].kernel, l.milliseconds,
@@ -182,11 +187,11 @@ cleanup:
 
 static const cli_option options[] = {
     CLI_OPTION_MODEL("the network, instead of MODEL"),
-    CLI_OPTION_WEIGHTS("its weights (default: test weights; the time does not depend on them)"),
+    CLI_OPTION_WEIGHTS("its weights; the time does not depend on them"),
     {.name = "train", .type = CLI_FLAG, .help = "time a training step: forward, backward, update"},
     {.name = "layers", .type = CLI_FLAG, .help = "also show every layer's time, kernel and speed"},
     {.name = "size", .type = CLI_SIZE, .metavar = "SIDE|HxW", .least = 1, .most = 16384,
-     .help = "input in pixels (default: the network's own)"},
+     .usual = "the network's own", .help = "input in pixels"},
     CLI_OPTION_BATCH("1"),
     {.name = "runs", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = MOST_RUNS,
      .help = "time exactly N runs"},

@@ -127,7 +127,7 @@ static int run(const cli_arguments *arguments)
 static const cli_option options[] = {
     CLI_OPTION_MODEL("the network, instead of MODEL"),
     {.name = "size", .type = CLI_SIZE, .metavar = "SIDE|HxW", .least = 1, .most = 16384,
-     .help = "input in pixels (default: the network's own)"},
+     .usual = "the network's own", .help = "input in pixels"},
     CLI_OPTION_BATCH("1"),
     CLI_OPTION_JSON,
     CLI_OPTIONS_END,

@@ -34,11 +34,11 @@ void cli_option_facts(const cli_option *option, char *text, size_t size)
     bool ranged = option->type == CLI_INTEGER || option->type == CLI_REAL;
     if (ranged && option->most < 1e15) snprintf(range, sizeof range, "%.15g..%.15g", option->least, option->most);
     else if (ranged) snprintf(range, sizeof range, "at least %.15g", option->least);
-    bool has_standard = option->standard != NULL;
-    if (!range[0] && !has_standard) snprintf(text, size, "%s", option->repeat ? " (may be repeated)" : "");
+    const char *standard = option->usual ? option->usual : option->standard;
+    if (!range[0] && !standard) snprintf(text, size, "%s", option->repeat ? " (may be repeated)" : "");
     else
-        snprintf(text, size, " (%s%s%s%s)", range, range[0] && has_standard ? "; " : "", has_standard ? "default: " : "",
-                 has_standard ? option->standard : "");
+        snprintf(text, size, " (%s%s%s%s)", range, range[0] && standard ? "; " : "", standard ? "default: " : "",
+                 standard ? standard : "");
 }
 
 /* Prints text from column `column` on, broken between words; the cursor stands at column `column` already. */

@@ -29,6 +29,7 @@ typedef struct cli_option {
     const char *choices;
     const char *absent;   /* choices the program knows but this build does not offer, "a|b" */
     const char *standard; /* the default, parsed like the user's value; NULL: none */
+    const char *usual;    /* a default that depends on other things, in words; only shown */
     const char *help;     /* one line; the default and the range are added to it */
     bool repeat;          /* may be given several times (CLI_TEXT) */
     bool required;
@@ -105,7 +106,7 @@ const char *cli_nearest(const char *word, const char *list, int *length);
      .help = "threads that read and prepare pictures; 0: none of their own"}
 #define CLI_OPTION_THREADS                                                                                                  \
     {.name = "threads", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 256,                                       \
-     .help = "threads that compute (default: every CPU the process may use)"}
+     .usual = "every CPU the process may use", .help = "threads that compute"}
 #define CLI_OPTION_PRECISION                                                                                                \
     {.name = "precision", .type = CLI_CHOICE, .metavar = "TYPE", .choices = "fp32", .absent = "bf16|int8",                  \
      .standard = "fp32", .help = "type of the arithmetic"}
