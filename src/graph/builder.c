@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const float NORM_MOMENTUM = 0.1f; /* share of the new batch in the running statistics: 0.9 old + 0.1 batch */
+static const double NORM_MOMENTUM = 0.1; /* share of the new batch in the running statistics: 0.9 old + 0.1 batch */
 
 void sn_builder_start(sn_builder *b, sn_graph *graph, sn_mode mode)
 {

@@ -70,13 +70,12 @@ static inline void probe_destroy(probe *p)
     *p = (probe){0};
 }
 
-/* Adds gradients to a graph with a probe and plans it; the probe owns the graph, also after a failure.  Parameters and
- * direction are zero. */
-static inline senet_status probe_create(probe *p, sn_graph *graph, sn_precision precision, bool reference_only)
+/* Adds the gradients of output "loss" to a graph and plans it; parameters are zero.  The probe owns the graph, also
+ * after a failure. */
+static inline senet_status probe_plan(probe *p, sn_graph *graph, sn_precision precision, bool reference_only)
 {
     senet_status status;
     *p = (probe){.graph = graph, .precision = precision};
-    p->shape = graph->nodes[sn_graph_find_output(graph, "y")].shape;
     SN_TRY(sn_graph_add_gradients(graph, sn_graph_find_output(graph, "loss")), cleanup);
     SN_TRY(sn_params_create(graph, precision, &p->params), cleanup);
     SN_TRY(sn_params_create(graph, precision, &p->gradients), cleanup);
@@ -86,12 +85,24 @@ static inline senet_status probe_create(probe *p, sn_graph *graph, sn_precision 
                                   .params = p->params,
                                   .gradients = p->gradients};
     SN_TRY(sn_program_create(graph, &options, &p->program), cleanup);
+    return SENET_OK;
+cleanup:
+    probe_destroy(p);
+    return status;
+}
+
+/* The same for a graph with a probe attached; the direction is zero. */
+static inline senet_status probe_create(probe *p, sn_graph *graph, sn_precision precision, bool reference_only)
+{
+    senet_status status;
+    SN_RETURN_IF_FAILED(probe_plan(p, graph, precision, reference_only));
+    p->shape = graph->nodes[sn_graph_find_output(graph, "y")].shape;
     size_t elements = (size_t)sn_shape_elements(p->shape), per_image = elements / (size_t)p->shape.n;
-    p->direction = calloc(elements, 8);
-    p->weights = calloc(2 * per_image, 8);
+    p->direction = calloc(elements, sizeof(double));
+    p->weights = calloc(2 * per_image, sizeof(double));
     p->labels = calloc((size_t)p->shape.n, sizeof *p->labels);
     if (!p->direction || !p->weights || !p->labels) {
-        status = sn_fail_memory(elements * 8, "a probe");
+        status = sn_fail_memory(elements * sizeof(double), "a probe");
         goto cleanup;
     }
     for (size_t i = 0; i < per_image; i++)

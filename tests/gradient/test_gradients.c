@@ -206,7 +206,7 @@ static void batch_norm(void **state)
         for (int training = 0; training < 2; training++) {
             bench b = start();
             sn_attrs attrs = {
-                .u.norm = {.epsilon = 1e-2f, .momentum = 0.1f, .count = 18, .activation = (sn_activation)activation}};
+                .u.norm = {.epsilon = 1e-2f, .momentum = 0.1, .count = 18, .activation = (sn_activation)activation}};
             sn_id x = tensor(&b, 2, 3, 3, 3), gamma = tensor(&b, 1, 1, 1, 3), beta = tensor(&b, 1, 1, 1, 3);
             sn_id mean = add_tensor(&b, (sn_shape){1, 1, 1, 3}, -1, 1, false);
             sn_id variance = add_tensor(&b, (sn_shape){1, 1, 1, 3}, 0.5, 2, false);
@@ -222,7 +222,7 @@ static void batch_norm_before_relu(void **state)
 {
     (void)state;
     bench b = start();
-    sn_attrs norm = {.u.norm = {.epsilon = 1e-5f, .momentum = 0.1f, .count = 18}},
+    sn_attrs norm = {.u.norm = {.epsilon = 1e-5f, .momentum = 0.1, .count = 18}},
              relu = {.u.activation.kind = SN_RELU};
     sn_attrs conv = {.u.conv = {.stride = 1, .groups = 1}};
     sn_id x = tensor(&b, 2, 3, 3, 3), w = tensor(&b, 1, 1, 3, 4), gamma = tensor(&b, 1, 1, 1, 4),
@@ -394,13 +394,8 @@ static void cross_entropy(void **state)
         sn_id targets = given(&b, "labels", SN_I32, (sn_shape){3, 1, 1, 1}, labels);
         sn_id loss = APPLY(&b, cross_entropy, attrs, logits, targets);
         must(sn_graph_add_output(b.graph, "loss", loss));
-        must(sn_graph_add_gradients(b.graph, loss));
-        probe p = {.graph = b.graph, .precision = SN_DOUBLE};
-        must(sn_params_create(p.graph, SN_DOUBLE, &p.params));
-        must(sn_params_create(p.graph, SN_DOUBLE, &p.gradients));
-        sn_program_options options = {
-            .precision = SN_DOUBLE, .threads = 1, .reference_only = true, .params = p.params, .gradients = p.gradients};
-        must(sn_program_create(p.graph, &options, &p.program));
+        probe p;
+        must(probe_plan(&p, b.graph, SN_DOUBLE, true));
         must(sn_program_set_input(p.program, "labels", labels));
         double *data = sn_params_data(p.params, 0), *gradient = sn_params_data(p.gradients, 0);
         for (int i = 0; i < 15; i++) data[i] = value_of(&b, 0, i);
@@ -413,7 +408,7 @@ static void cross_entropy(void **state)
             }
             data[i] = kept;
             must(probe_run(&p));
-            assert_true(fabs((losses[1] - losses[0]) / (2 * STEP) - gradient[i]) <= 1e-9);
+            assert_true(fabs((losses[1] - losses[0]) / (2 * STEP) - gradient[i]) <= TOLERANCE);
         }
         probe_destroy(&p);
     }

@@ -88,7 +88,7 @@ static void packing_puts_mean_before_variance(void **state)
 static void updated(const reference_case *c, const void *const *inputs, double *y)
 {
     const double *stats = inputs[0], *mean = inputs[1], *variance = inputs[2];
-    double m = (double)c->attrs.u.norm.momentum, n = (double)c->attrs.u.norm.count;
+    double m = c->attrs.u.norm.momentum, n = (double)c->attrs.u.norm.count;
     for (int64_t i = 0; i < c->output.c; i++) {
         y[i] = (1 - m) * mean[i] + m * stats[i];
         y[c->output.c + i] = (1 - m) * variance[i] + m * stats[c->output.c + i] * (n > 1 ? n / (n - 1) : 1);
@@ -100,7 +100,7 @@ static void running_statistics_move_by_the_momentum(void **state)
     (void)state;
     reference_case c = {.name = "bn_update",
                         .op = SN_OP_bn_update,
-                        .attrs.u.norm = {.momentum = 0.1f, .count = 7},
+                        .attrs.u.norm = {.momentum = 0.1, .count = 7},
                         .inputs_count = 3,
                         .inputs = {INPUT_STATS, INPUT_VECTOR, INPUT_VECTOR},
                         .output = STATS,

@@ -75,7 +75,7 @@ static void REF(bn_update)(const sn_kernel_call *call)
     const real *stats = call->inputs[0];
     real *mean = (real *)call->inputs[1], *variance = (real *)call->inputs[2];
     int64_t channels = call->input_nodes[0]->shape.c;
-    double m = (double)a->momentum, unbiased = a->count > 1 ? (double)a->count / (double)(a->count - 1) : 1;
+    double m = a->momentum, unbiased = a->count > 1 ? (double)a->count / (double)(a->count - 1) : 1;
     for (int64_t c = 0; c < channels; c++) {
         mean[c] = (real)((1 - m) * (double)mean[c] + m * (double)stats[c]);
         variance[c] = (real)((1 - m) * (double)variance[c] + m * unbiased * (double)stats[channels + c]);
