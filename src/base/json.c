@@ -31,11 +31,18 @@ static senet_status fail_at(reader *r, size_t at, const char *problem)
     return r->status;
 }
 
-/* First byte of the token that yajl has just finished; moves on to the next one. */
-static size_t token_start(reader *r)
+/* First byte of the token after the previous one. */
+static size_t next_token(const reader *r)
 {
     size_t at = r->previous_end;
     while (at < r->size && memchr(" \t\r\n,:", r->bytes[at], 6)) at++;
+    return at;
+}
+
+/* First byte of the token that yajl has just finished; moves on behind it. */
+static size_t token_start(reader *r)
+{
+    size_t at = next_token(r);
     r->previous_end = yajl_get_bytes_consumed(r->yajl);
     return at;
 }
@@ -219,13 +226,13 @@ static const yajl_callbacks callbacks = {
     .yajl_end_array = on_close_array,
 };
 
-/* yajl's own complaint, with the place. */
+/* yajl's own complaint, with the first byte of the token it is about. */
 static senet_status fail_syntax(reader *r)
 {
     unsigned char *message = yajl_get_error(r->yajl, 0, r->bytes, r->size);
     if (!message) return r->status = sn_fail_memory(r->size, r->document->name);
-    message[strcspn((char *)message, "\n")] = '\0';
-    fail_at(r, yajl_get_bytes_consumed(r->yajl), (const char *)message);
+    message[strcspn((char *)message, ".\n")] = '\0';
+    fail_at(r, next_token(r), (const char *)message);
     yajl_free_error(r->yajl, message);
     return r->status;
 }
