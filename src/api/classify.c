@@ -91,7 +91,10 @@ senet_status sn_model_prepare_file(const senet_model *model, const char *path, f
 {
     sn_image image = {0};
     senet_status status = sn_image_read(path, !model->ignore_exif, &image);
-    if (status == SENET_OK) status = sn_model_prepare(model, &image, input);
+    if (status == SENET_OK) {
+        status = sn_model_prepare(model, &image, input);
+        if (status != SENET_OK) sn_fail_context(status, "%s", path);
+    }
     sn_image_free(&image);
     return status;
 }

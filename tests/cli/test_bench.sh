@@ -1,0 +1,25 @@
+# Timings: their form; no test depends on how fast the machine is.
+. "$(dirname "$0")/common.sh"
+
+expect 0 bench se_cifar_resnet8 --runs 5 --batch-size 2 --threads 1 --layers --json
+has se_cifar_resnet8 model
+has 2 batch
+has 1 threads
+has fp32 precision
+for key in min p50 p90 p99; do number latency_ms $key; done
+number images_per_second
+number gflops
+[ "$(member layers '#')" -ge 10 ] || complain "$(member layers '#') layers"
+for key in name op kernel; do member layers 0 $key > /dev/null || complain "layers: no $key"; done
+expect 0 bench se_cifar_resnet8 --train --runs 5 --batch-size 4 --json
+has train mode
+has 0 layers '#'
+expect 0 bench --model se_cifar_resnet8 --seconds 0 --size 48x40
+says "images/s"
+says "3x48x40"
+
+refuse 64 "name a network" bench
+refuse 64 "unknown model 'nope'" bench nope
+# More memory than any machine has: refused before anything is computed, with what it would take.
+refuse 70 "" bench se_wrn16_8 --batch-size 1048576
+finish

@@ -1,0 +1,69 @@
+# Training: what it prints and writes, stopping and going on, refusing.
+. "$(dirname "$0")/common.sh"
+settings="--model se_cifar_resnet8 --data synthetic:train=120,val=40 --batch-size 20 --epochs 2 --lr 0.05 --workers 1 --seed 7"
+
+expect 0 train $settings --augment cifar+cutout8 --log-every 1 --output whole --json
+has 2 epochs
+has 12 steps
+has whole/best.safetensors best
+has false stopped
+for key in top1_error top5_error loss images_per_second; do number $key; done
+[ "$(wc -l < out)" -eq 1 ] || complain "--json: $(wc -l < out) lines on standard output"
+tells "step 1/12"
+tells "epoch 2/2"
+for file in log.jsonl summary.csv last.safetensors best.safetensors checkpoint.safetensors; do
+    [ -s whole/$file ] || complain "no whole/$file"
+done
+head -1 whole/log.jsonl > out
+number step
+number train.loss
+
+# Stopped by --max-steps and resumed, with another number of threads: the same bits as in one go.
+expect 0 train $settings --augment cifar+cutout8 --output parts --max-steps 5 --threads 1 --json
+has 5 steps
+expect 0 train --resume parts --max-steps 12 --threads 2 --json
+has 12 steps
+"$HELPER" same whole/last.safetensors parts/last.safetensors || complain "the resumed run came to other weights"
+
+# Stopped by a signal: exit code 75, a line that says how to go on, and the run goes on.
+"$SENET" train $settings --augment cifar+cutout8 --output signalled --log-every 1 --json > out 2> err &
+process=$!
+for i in $(seq 600); do
+    grep -q "step 2/" err && break
+    sleep 0.1
+done
+kill -TERM $process
+wait $process
+code=$?
+[ $code -eq 75 ] || complain "SIGTERM: exit code $code, not 75"
+has true stopped
+tells "senet train --resume signalled"
+expect 0 train --resume signalled --json
+has 12 steps
+"$HELPER" same whole/last.safetensors signalled/last.safetensors || complain "the run stopped by a signal came to other weights"
+
+expect 0 train $settings --dry-run --json --schedule step --milestones 1,1.5 --optimizer sgd-caffe --weight-decay-on weights
+has sgd-caffe optimizer
+has step schedule
+has 0.05 lr
+expect 0 train --recipe demo --dry-run
+says "nesterov"
+
+refuse 64 "--model NAME is missing" train --data synthetic --output run
+refuse 64 "--data DATA is missing" train --model se_cifar_resnet8 --output run
+refuse 64 "--output DIR is missing" train --model se_cifar_resnet8 --data synthetic
+refuse 64 "unknown model" train --model se_cifar_resnet9000 --data synthetic --output run
+refuse 64 "recipe" train --recipe slow --output run
+refuse 64 "--recipe quick" train --resume whole --recipe quick
+refuse 66 "nowhere" train --resume nowhere
+refuse 66 "nowhere" train $settings --init nowhere.safetensors --output run
+head -c 5000 whole/checkpoint.safetensors > broken.safetensors
+mkdir broken && mv broken.safetensors broken/checkpoint.safetensors
+refuse 65 "broken/checkpoint.safetensors" train --resume broken
+if [ "$(id -u)" -ne 0 ]; then
+    mkdir locked && chmod a-w locked
+    refuse 73 "locked" train $settings --output locked/run
+fi
+: > plain
+refuse 73 "plain" train $settings --output plain/run
+finish
