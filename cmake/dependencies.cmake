@@ -9,7 +9,7 @@ pkg_check_modules(YAJL REQUIRED IMPORTED_TARGET yajl)
 add_library(senet_needs INTERFACE)
 target_include_directories(senet_needs INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
 target_link_libraries(senet_needs INTERFACE OpenMP::OpenMP_C Threads::Threads JPEG::JPEG PNG::PNG PkgConfig::YAJL m)
-set(SENET_PC_REQUIRES "libjpeg libpng yajl") # for senet.pc: what a static link needs
+set(SENET_PC_LIBS "-ljpeg -lpng -lyajl") # for senet.pc: what a link with libsenet.a needs, the libraries below being shared
 
 # `senet data get`: transfer, unpacking, MD5.
 set(SENET_HAS_DOWNLOAD OFF)
@@ -20,7 +20,7 @@ endif()
 if(SENET_HAS_DOWNLOAD)
   target_compile_definitions(senet_needs INTERFACE SENET_WITH_DOWNLOAD)
   target_link_libraries(senet_needs INTERFACE PkgConfig::DOWNLOAD)
-  string(APPEND SENET_PC_REQUIRES " libcurl libarchive nettle")
+  string(APPEND SENET_PC_LIBS " -lcurl -larchive -lnettle")
 else()
   message(STATUS "`senet data get` is switched off (needs libcurl, libarchive, nettle)")
 endif()
