@@ -21,5 +21,5 @@ says "3x48x40"
 refuse 64 "name a network" bench
 refuse 64 "unknown model 'nope'" bench nope
 # More memory than any machine has: refused before anything is computed, with what it would take.
-refuse 70 "" bench se_wrn16_8 --batch-size 1048576
+refuse 64 "GB of memory" bench se_wrn16_8 --batch-size 1048576
 finish

@@ -1,6 +1,6 @@
 # Training: what it prints and writes, stopping and going on, refusing.
 . "$(dirname "$0")/common.sh"
-settings="--model se_cifar_resnet8 --data synthetic:train=120,val=40 --batch-size 20 --epochs 2 --lr 0.05 --workers 1 --seed 7"
+settings="--model se_cifar_resnet8 --data synthetic:train=60,val=20 --batch-size 10 --epochs 2 --lr 0.05 --workers 1 --seed 7"
 
 expect 0 train $settings --augment cifar+cutout8 --log-every 1 --output whole --json
 has 2 epochs
@@ -52,7 +52,7 @@ says "nesterov"
 refuse 64 "--model NAME is missing" train --data synthetic --output run
 refuse 64 "--data DATA is missing" train --model se_cifar_resnet8 --output run
 refuse 64 "--output DIR is missing" train --model se_cifar_resnet8 --data synthetic
-refuse 64 "unknown model" train --model se_cifar_resnet9000 --data synthetic --output run
+refuse 64 "unknown model" train --model se_lenet --data synthetic --output run
 refuse 64 "recipe" train --recipe slow --output run
 refuse 64 "--recipe quick" train --resume whole --recipe quick
 refuse 66 "nowhere" train --resume nowhere
