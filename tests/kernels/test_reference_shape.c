@@ -213,7 +213,7 @@ static const window windows[] = {
     {{SN_POOL_MAX, 3, 1, 1, false, false}, 9, 8}, {{SN_POOL_MAX, 2, 2, 0, false, false}, 4, 4},
     {{SN_POOL_AVG, 3, 2, 0, true, true}, 4, 4},   {{SN_POOL_AVG, 3, 2, 1, true, true}, 5, 5},
     {{SN_POOL_AVG, 3, 1, 1, false, true}, 9, 8},  {{SN_POOL_AVG, 3, 1, 1, false, false}, 9, 8},
-    {{SN_POOL_AVG, 7, 5, 3, true, false}, 3, 3},
+    {{SN_POOL_AVG, 7, 5, 3, true, false}, 3, 3},  {{SN_POOL_AVG, 7, 5, 3, true, true}, 3, 3},
 };
 
 static void pooling_is_its_definition(void **state)
