@@ -2,6 +2,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 30
 MAKEFLAGS += --no-print-directory
 
 PRODUCTS := senet senet_static senet_shared manual
@@ -18,7 +19,7 @@ help:
 	@echo "make test       the test suite"
 	@echo "make asan       the test suite under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make tsan       the test suite under ThreadSanitizer (needs clang)"
-	@echo "make fuzz       every parser against random input, SECONDS=30 each (needs clang)"
+	@echo "make fuzz       every parser against random input, FUZZ_SECONDS=$(FUZZ_SECONDS) a parser (needs clang)"
 	@echo "make bench      the speed of the kernels and of whole networks on this machine"
 	@echo "make tidy       clang-tidy over the library and the program"
 	@echo "make format     clang-format over all sources"
@@ -47,6 +48,9 @@ asan tsan:
 	@cmake --preset $@ > /dev/null
 	@cmake --build --preset $@ -j $(JOBS)
 	@ctest --preset $@
+
+fuzz:
+	@tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 bench: $(BUILD)/build.ninja
 	@cmake --build $(BUILD) -j $(JOBS) --target senet benches
