@@ -13,6 +13,6 @@ typedef float (*sn_figure)(const sn_figure_shape *shape, float x, float y, float
 
 enum { SN_FIGURES = 10 };
 extern const sn_figure sn_figures[SN_FIGURES];
-extern const char *const sn_figure_names[SN_FIGURES];
+extern const char *const sn_figure_names[SN_FIGURES]; /* "disc", ... */
 
 #endif

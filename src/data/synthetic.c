@@ -115,7 +115,7 @@ static senet_status synthetic_open(const char *text, sn_split split, sn_dataset 
                                       .height = options.size,
                                       .width = options.size,
                                       .classes = options.classes,
-                                      .labels = sn_synthetic_labels}};
+                                      .labels = sn_figure_names}};
     memcpy(set->base.info.mean, sn_synthetic_mean, sizeof sn_synthetic_mean);
     memcpy(set->base.info.std, sn_synthetic_std, sizeof sn_synthetic_std);
     const int64_t count = set->base.info.count;
@@ -191,7 +191,7 @@ static senet_status write_text(sn_arena *arena, const char *directory, const cha
 static senet_status write_about(sn_arena *arena, const char *directory, const sn_synthetic_options *options)
 {
     sn_text names = {0}, statistics = {0};
-    for (int64_t i = 0; i < options->classes; i++) sn_text_printf(&names, "%s\n", sn_synthetic_labels[i]);
+    for (int64_t i = 0; i < options->classes; i++) sn_text_printf(&names, "%s\n", sn_figure_names[i]);
     sn_text_printf(&statistics, "classes %" PRId64 "\nmean", options->classes);
     for (int c = 0; c < 3; c++) {
         sn_text_add_char(&statistics, ' ');

@@ -1,4 +1,4 @@
-/* synthetic.h - the procedural picture set: ten kinds of figures, private to src/data.
+/* synthetic.h - the procedural picture set: a class is the name of a figure; private to src/data.
  *
  * A picture is a function of (seed, split, index) computed with +, -, *, / and sqrt only, so it has the same bytes on every
  * machine with IEEE floats. */
@@ -6,9 +6,9 @@
 #define SN_DATA_SYNTHETIC_H
 
 #include "data/data.h"
+#include "data/figures.h"
 
-enum { SN_SYNTHETIC_CLASSES = 10, SN_SYNTHETIC_MIN_SIZE = 16, SN_SYNTHETIC_MAX_SIZE = 512 };
-extern const char *const sn_synthetic_labels[SN_SYNTHETIC_CLASSES];
+enum { SN_SYNTHETIC_CLASSES = SN_FIGURES, SN_SYNTHETIC_MIN_SIZE = 16, SN_SYNTHETIC_MAX_SIZE = 512 };
 /* Mean and standard deviation of the default training split, on values in 0..1. */
 extern const float sn_synthetic_mean[3], sn_synthetic_std[3];
 

@@ -13,12 +13,8 @@
 #include "data/figures.h"
 #include "data/synthetic.h"
 
-_Static_assert((int)SN_FIGURES == (int)SN_SYNTHETIC_CLASSES, "one class a figure");
-
-const char *const sn_synthetic_labels[SN_SYNTHETIC_CLASSES] = {"disc",  "ring",    "square",  "triangle", "star",
-                                                               "cross", "stripes", "checker", "spiral",   "crescent"};
-const float sn_synthetic_mean[3] = {0.5f, 0.5f, 0.5f};
-const float sn_synthetic_std[3] = {0.25f, 0.25f, 0.25f};
+const float sn_synthetic_mean[3] = {0.4503f, 0.4478f, 0.4493f};
+const float sn_synthetic_std[3] = {0.2280f, 0.2278f, 0.2291f};
 
 enum { MAX_LAYERS = 8, NOISE_GRID = 10 };
 
@@ -142,7 +138,7 @@ static scene_layer place(number_stream *dice, float x, float y, float radius, fl
 
 static scene_layer place_figure(number_stream *dice, int kind, float x, float y, float radius, const scene_description *scene, float least_contrast)
 {
-    scene_layer layer = place(dice, x, y, radius, 1.25f, 0.8f);
+    scene_layer layer = place(dice, x, y, radius, 1.15f, 0.6f);
     rgb_colour others[3] = {scene->ground[0], scene->ground[1]};
     layer.figure = sn_figures[kind];
     layer.first = others[2] = colour_apart(dice, others, 2, least_contrast);
@@ -173,7 +169,7 @@ static void compose(number_stream *dice, int label, scene_description *scene)
     fill_noise(dice, &scene->fine, 6 + below(dice, 4));
     scene->fine_share = between(dice, 0.2f, 0.6f);
 
-    float radius = between(dice, 0.55f, 0.8f);
+    float radius = between(dice, 0.6f, 0.8f);
     float room = 1.02f - 0.8f * radius; /* a corner may be cut off */
     float x = between(dice, -room, room), y = between(dice, -room, room);
     scene->layers_count = 0;
@@ -181,7 +177,7 @@ static void compose(number_stream *dice, int label, scene_description *scene)
         float small = between(dice, 0.1f, 0.18f), at_x = between(dice, -0.95f, 0.95f), at_y = between(dice, -0.95f, 0.95f);
         scene->layers[scene->layers_count++] = place_figure(dice, below(dice, SN_FIGURES), at_x, at_y, small, scene, 0.25f);
     }
-    scene->layers[scene->layers_count++] = place_figure(dice, label, x, y, radius, scene, 0.55f);
+    scene->layers[scene->layers_count++] = place_figure(dice, label, x, y, radius, scene, 0.6f);
     for (int i = below(dice, 2); i > 0; i--) {
         float at_x = x + between(dice, -radius, radius), at_y = y + between(dice, -radius, radius);
         scene->layers[scene->layers_count++] = place_bar(dice, at_x, at_y);
@@ -191,7 +187,7 @@ static void compose(number_stream *dice, int label, scene_description *scene)
     for (int c = 0; c < 3; c++) scene->light[c] = gain * between(dice, 0.85f, 1.15f);
     scene->light_x = between(dice, -0.25f, 0.25f);
     scene->light_y = between(dice, -0.25f, 0.25f);
-    scene->noise = between(dice, 0.01f, 0.05f);
+    scene->noise = between(dice, 0.01f, 0.04f);
 }
 
 /* Blends the layer into row `y` (the picture coordinate) of `size` pixels. */
