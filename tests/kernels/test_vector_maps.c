@@ -205,6 +205,51 @@ static void scale_and_its_gradients(void **state)
             }
 }
 
+/* ---- shapes and pictures ---- */
+
+static void shortcuts_are_subsampled(void **state)
+{
+    (void)state;
+    static const sn_subsample_attrs kinds[] = {{.stride = 2, .channels_before = 8, .channels_after = 8},
+                                               {.stride = 2, .offset = 1, .channels_after = 3},
+                                               {.stride = 1, .offset = -1, .channels_before = 5}, {.stride = 3}};
+    FOR_MAPS(m)
+        for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+            const sn_subsample_attrs *a = &kinds[i];
+            sn_shape small = {m->n, (m->h + a->stride - 1) / a->stride, (m->w + a->stride - 1) / a->stride,
+                              m->c + a->channels_before + a->channels_after};
+            vector_case c = make("subsample", SN_OP_subsample, small, 1, m);
+            c.call.node.attrs.u.subsample = *a;
+            c.error_per_term = 0; /* a copy */
+            vector_check(&c);
+            c = make("subsample_grad", SN_OP_subsample_grad, *m, 1, &small);
+            c.call.node.attrs.u.subsample = *a;
+            c.error_per_term = 0;
+            vector_check(&c);
+        }
+}
+
+static void pictures_are_normalized(void **state)
+{
+    (void)state;
+    enum { N = 7, H = 33, W = 35 };
+    static uint8_t pictures[N * H * W * 3];
+    /* top, left, bottom, right: all of it, a crop, an empty cut, cuts at each border, everything cut, rects past the border */
+    static const int32_t rects[N][8] = {{0, 0, H, W, 0, 0, 0, 0},   {3, 4, 20, 30, 5, 5, 5, 9},   {0, 0, H, W, 8, 0, 24, 16},
+                                        {0, 0, H, W, 20, 25, H, W}, {2, 2, 30, 30, 0, 0, 10, 40}, {0, 0, H, W, -4, -4, H + 9, W + 9},
+                                        {-3, -5, 50, 60, -8, 10, 8, 26}};
+    for (size_t i = 0; i < sizeof pictures; i++) pictures[i] = (uint8_t)sn_rng_u64(5, i);
+    sn_shape shape = {N, H, W, 3};
+    vector_case c = make("normalize", SN_OP_normalize, shape, 2, (sn_shape[]){shape, {N, 1, 1, 8}});
+    c.call.node.attrs.u.normalize.mean[0] = 0.49f;
+    c.call.node.attrs.u.normalize.mean[2] = 0.44f;
+    for (int i = 0; i < 3; i++) c.call.node.attrs.u.normalize.std[i] = 0.2f + 0.03f * (float)i;
+    c.given[0] = pictures;
+    c.given[1] = rects;
+    c.absolute = 5; /* (1 - 0) / 0.2 */
+    vector_check(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,7 +257,8 @@ int main(void)
         cmocka_unit_test(batch_norm_is_applied),    cmocka_unit_test(batch_norm_gradients),
         cmocka_unit_test(activations_and_slopes),   cmocka_unit_test(sums_and_products),
         cmocka_unit_test(branches_are_mixed),       cmocka_unit_test(squeeze_and_its_gradient),
-        cmocka_unit_test(scale_and_its_gradients),
+        cmocka_unit_test(scale_and_its_gradients),  cmocka_unit_test(shortcuts_are_subsampled),
+        cmocka_unit_test(pictures_are_normalized),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
