@@ -207,7 +207,7 @@ static void check_se(ops_case *c, const run_mode *mode)
 
 static int number(const ops_case *c, const char *key)
 {
-    return atoi(ops_field(c, key));
+    return (int)strtol(ops_field(c, key), NULL, 10);
 }
 
 static sn_id build_block(sn_builder *b, const ops_case *c, sn_id x)
@@ -298,8 +298,8 @@ static void check_sgd(ops_case *c, const run_mode *mode)
     sn_train_config config;
     sn_train_defaults(&config);
     config.optimizer = optimizers[find_name(form, forms, 3)];
-    config.momentum = atof(ops_field(c, "momentum"));
-    sn_decay_span span = {.begin = 0, .end = 1, .decay = atof(ops_field(c, "weight_decay"))};
+    config.momentum = strtod(ops_field(c, "momentum"), NULL);
+    sn_decay_span span = {.begin = 0, .end = 1, .decay = strtod(ops_field(c, "weight_decay"), NULL)};
     sn_update_plan plan = {.spans = &span, .count = 1};
 
     sn_graph *graph = new_graph(1);

@@ -165,7 +165,7 @@ static void gradient_input(const reference_case *c, const void *const *inputs, d
 {
     const double *stats = inputs[2], *gamma = inputs[3], *sums = inputs[5];
     int64_t channels = c->output.c;
-    double count = (double)(sn_shape_elements(c->output) / channels);
+    double count = (double)sn_shape_elements(c->output) / (double)channels;
     for (int64_t i = 0; i < sn_shape_elements(c->output); i++) {
         int64_t k = i % channels;
         double g, xhat = normalised(c, inputs, i, &g);

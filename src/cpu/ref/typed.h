@@ -25,7 +25,7 @@
 #define REF(name) name##_f32
 #define REF_TYPE "f32"
 #include "cpu/ref/activate.inc"
-#include REF_BODY
+#include REF_BODY // NOLINT(bugprone-suspicious-include): the family file itself
 #undef real
 #undef REF
 #undef REF_TYPE
@@ -34,4 +34,4 @@
 #define REF(name) name##_f64
 #define REF_TYPE "f64"
 #include "cpu/ref/activate.inc"
-#include REF_BODY
+#include REF_BODY // NOLINT(bugprone-suspicious-include): the family file itself
