@@ -1,4 +1,5 @@
 /* status.c - the per-thread error message. */
+#define SN_STATUS_DEFINITIONS
 #include "base/status.h"
 
 #include <stdarg.h>

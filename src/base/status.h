@@ -21,6 +21,13 @@ senet_status sn_fail_context(senet_status status, const char *format, ...) SN_PR
 /* sn_fail(SENET_NO_MEMORY, ...) naming what the bytes were for. */
 senet_status sn_fail_memory(size_t bytes, const char *what);
 
+#if defined(__clang_analyzer__) && !defined(SN_STATUS_DEFINITIONS)
+/* clang's analyzer reads one file at a time and would take a failure reported elsewhere for a possible success. */
+#define sn_fail(status, ...) (sn_fail(status, __VA_ARGS__), (status))
+#define sn_fail_context(status, ...) (sn_fail_context(status, __VA_ARGS__), (status))
+#define sn_fail_memory(bytes, what) (sn_fail_memory(bytes, what), SENET_NO_MEMORY)
+#endif
+
 /* `label:` cleanup in the caller:  SN_TRY(call(...), cleanup); expects a local `senet_status status`. */
 #define SN_TRY(call, label)                   \
     do {                                      \
