@@ -7,7 +7,10 @@
 
 enum { DRAW_DOWN, DRAW_RIGHT, DRAW_FLIP, DRAW_CUT_Y, DRAW_CUT_X }; /* which number of the stream is for what */
 
-static int32_t clamp(int32_t value, int32_t high) { return value < 0 ? 0 : value > high ? high : value; }
+static int32_t clamp(int32_t value, int32_t high)
+{
+    return value < 0 ? 0 : value > high ? high : value;
+}
 
 sn_augment_draw sn_augment_sample(const sn_augment *augment, int height, int width, uint64_t key)
 {
@@ -38,7 +41,8 @@ sn_augment_draw sn_augment_sample(const sn_augment *augment, int height, int wid
     return draw;
 }
 
-void sn_augment_copy(const sn_augment_draw *draw, int height, int width, size_t pixel_bytes, const void *source, void *out)
+void sn_augment_copy(const sn_augment_draw *draw, int height, int width, size_t pixel_bytes, const void *source,
+                     void *out)
 {
     const int32_t top = draw->valid[0], left = draw->valid[1], bottom = draw->valid[2], right = draw->valid[3];
     const size_t row = (size_t)width * pixel_bytes;
@@ -53,7 +57,8 @@ void sn_augment_copy(const sn_augment_draw *draw, int height, int width, size_t 
         const uint8_t *from = (const uint8_t *)source + (size_t)(y + draw->down) * row + (size_t)first * pixel_bytes;
         memset(to, 0, (size_t)left * pixel_bytes);
         if (draw->flip)
-            for (int x = left; x < right; x++, from -= pixel_bytes) memcpy(to + (size_t)x * pixel_bytes, from, pixel_bytes);
+            for (int x = left; x < right; x++, from -= pixel_bytes)
+                memcpy(to + (size_t)x * pixel_bytes, from, pixel_bytes);
         else
             memcpy(to + (size_t)left * pixel_bytes, from, (size_t)(right - left) * pixel_bytes);
         memset(to + (size_t)right * pixel_bytes, 0, (size_t)(width - right) * pixel_bytes);

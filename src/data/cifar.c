@@ -12,12 +12,12 @@
 enum { MAX_FILES = 5 };
 
 typedef struct cifar_format {
-    const char *name;              /* and the kind's prefix */
-    const char *folder;            /* in the authors' archive */
+    const char *name;                                      /* and the kind's prefix */
+    const char *folder;                                    /* in the authors' archive */
     const char *train[MAX_FILES + 1], *val[MAX_FILES + 1]; /* NULL-terminated */
-    const char *names;             /* file of class names; optional */
+    const char *names;                                     /* file of class names; optional */
     sn_cifar_record record;
-    float mean[3], std[3];         /* times 255; fb.resnet.torch's */
+    float mean[3], std[3]; /* times 255; fb.resnet.torch's */
 } cifar_format;
 
 static const cifar_format cifar10 = {
@@ -65,8 +65,8 @@ static senet_status cifar_read(const sn_dataset *dataset, int64_t index, void *p
     int file = 0;
     while (index >= set->ends[file]) file++;
     size_t at = (size_t)(index - (file ? set->ends[file - 1] : 0));
-    sn_cifar_decode(&set->record, (const uint8_t *)set->files[file].bytes + at * sn_cifar_record_bytes(&set->record), pixels,
-                    label);
+    sn_cifar_decode(&set->record, (const uint8_t *)set->files[file].bytes + at * sn_cifar_record_bytes(&set->record),
+                    pixels, label);
     return SENET_OK;
 }
 
@@ -92,8 +92,8 @@ static senet_status find_folder(cifar_set *set, const cifar_format *format, cons
         *folder = candidates[i];
         return SENET_OK;
     }
-    return sn_fail(SENET_NO_INPUT, "%s: neither it nor its folder %s has %s (`senet data get %s` downloads the set)", given,
-                   format->folder, first, format->name);
+    return sn_fail(SENET_NO_INPUT, "%s: neither it nor its folder %s has %s (`senet data get %s` downloads the set)",
+                   given, format->folder, first, format->name);
 }
 
 static senet_status read_statistics(cifar_set *set, const char *path)
@@ -117,7 +117,9 @@ static senet_status read_names(cifar_set *set, const char *path)
     sn_mapping file = {0};
     senet_status status;
     SN_TRY(sn_file_map(path, &file), cleanup);
-    SN_TRY(sn_cifar_parse_names(&set->arena, file.bytes, file.size, path, set->base.info.classes, &set->base.info.labels), cleanup);
+    SN_TRY(
+        sn_cifar_parse_names(&set->arena, file.bytes, file.size, path, set->base.info.classes, &set->base.info.labels),
+        cleanup);
 cleanup:
     sn_file_unmap(&file);
     return status;

@@ -14,8 +14,8 @@ senet_status sn_cifar_check(const sn_cifar_record *record, const uint8_t *bytes,
 {
     size_t stride = sn_cifar_record_bytes(record);
     if (size == 0 || size % stride != 0)
-        return sn_fail(SENET_BAD_DATA, "%s: %zu bytes are not a whole number (at least 1) of records of %zu bytes", path, size,
-                       stride);
+        return sn_fail(SENET_BAD_DATA, "%s: %zu bytes are not a whole number (at least 1) of records of %zu bytes",
+                       path, size, stride);
     for (size_t i = 0; i < size / stride; i++)
         for (int k = 0; k < record->labels; k++)
             if (bytes[i * stride + (size_t)k] >= record->limits[k])
@@ -44,8 +44,8 @@ void sn_cifar_encode(const uint8_t *rgb, int32_t label, uint8_t *bytes)
         for (int i = 0; i < SN_CIFAR_PLANE; i++) bytes[1 + c * SN_CIFAR_PLANE + i] = rgb[3 * i + c];
 }
 
-/* The next line that is not blank, without its end, in `line`; false at the end of the text.  *number counts lines from 1;
- * *bad is set, and the line is cut, when the line is too long, has control characters or is not UTF-8. */
+/* The next line that is not blank, without its end, in `line`; false at the end of the text.  *number counts lines from
+ * 1; *bad is set, and the line is cut, when the line is too long, has control characters or is not UTF-8. */
 static bool next_line(const uint8_t **at, const uint8_t *end, int *number, char line[MAX_LINE_BYTES], bool *bad)
 {
     *bad = false;
@@ -73,8 +73,8 @@ static bool next_line(const uint8_t **at, const uint8_t *end, int *number, char 
 
 static senet_status fail_line(const char *path, int number)
 {
-    return sn_fail(SENET_BAD_DATA, "%s: line %d: not text (UTF-8, no control characters, at most %d bytes)", path, number,
-                   MAX_LINE_BYTES - 1);
+    return sn_fail(SENET_BAD_DATA, "%s: line %d: not text (UTF-8, no control characters, at most %d bytes)", path,
+                   number, MAX_LINE_BYTES - 1);
 }
 
 static senet_status check_text_size(const char *path, size_t size)
@@ -96,11 +96,13 @@ senet_status sn_cifar_parse_names(sn_arena *arena, const uint8_t *bytes, size_t 
     bool bad;
     while (size > 0 && next_line(&at, end, &number, line, &bad)) {
         if (bad) return fail_line(path, number);
-        if (found < classes && !(list[found] = sn_arena_strdup(arena, line))) return sn_fail_memory(strlen(line) + 1, path);
+        if (found < classes && !(list[found] = sn_arena_strdup(arena, line)))
+            return sn_fail_memory(strlen(line) + 1, path);
         found++;
     }
     if (found != classes)
-        return sn_fail(SENET_BAD_DATA, "%s: %" PRId64 " class names, the set has %" PRId64 " classes", path, found, classes);
+        return sn_fail(SENET_BAD_DATA, "%s: %" PRId64 " class names, the set has %" PRId64 " classes", path, found,
+                       classes);
     *names = list;
     return SENET_OK;
 }
@@ -129,7 +131,8 @@ static bool parse_classes(const char *text, int *classes)
     return true;
 }
 
-senet_status sn_cifar_parse_statistics(const uint8_t *bytes, size_t size, const char *path, sn_cifar_statistics *statistics)
+senet_status sn_cifar_parse_statistics(const uint8_t *bytes, size_t size, const char *path,
+                                       sn_cifar_statistics *statistics)
 {
     SN_RETURN_IF_FAILED(check_text_size(path, size));
     const uint8_t *at = bytes, *end = bytes + size;
@@ -139,16 +142,24 @@ senet_status sn_cifar_parse_statistics(const uint8_t *bytes, size_t size, const 
     while (size > 0 && next_line(&at, end, &number, line, &bad)) {
         if (bad) return fail_line(path, number);
         bool known = true;
-        if (strncmp(line, "classes ", 8) == 0) known = has_classes = parse_classes(line + 8, &statistics->classes);
-        else if (strncmp(line, "mean ", 5) == 0) known = has_mean = parse_three(line + 5, true, statistics->mean);
-        else if (strncmp(line, "std ", 4) == 0) known = has_std = parse_three(line + 4, false, statistics->std);
-        else known = false;
+        if (strncmp(line, "classes ", 8) == 0)
+            known = has_classes = parse_classes(line + 8, &statistics->classes);
+        else if (strncmp(line, "mean ", 5) == 0)
+            known = has_mean = parse_three(line + 5, true, statistics->mean);
+        else if (strncmp(line, "std ", 4) == 0)
+            known = has_std = parse_three(line + 4, false, statistics->std);
+        else
+            known = false;
         if (!known)
-            return sn_fail(SENET_BAD_DATA,
-                           "%s: line %d: not 'classes N' (1..%d), 'mean R G B' (0..1) or 'std R G B' (above 0, at most 1)", path,
-                           number, MAX_CLASSES);
+            return sn_fail(
+                SENET_BAD_DATA,
+                "%s: line %d: not 'classes N' (1..%d), 'mean R G B' (0..1) or 'std R G B' (above 0, at most 1)", path,
+                number, MAX_CLASSES);
     }
     if (!has_classes || !has_mean || !has_std)
-        return sn_fail(SENET_BAD_DATA, "%s: no line '%s'", path, !has_classes ? "classes N" : !has_mean ? "mean R G B" : "std R G B");
+        return sn_fail(SENET_BAD_DATA, "%s: no line '%s'", path,
+                       !has_classes ? "classes N"
+                       : !has_mean  ? "mean R G B"
+                                    : "std R G B");
     return SENET_OK;
 }

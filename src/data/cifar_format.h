@@ -11,8 +11,8 @@ enum { SN_CIFAR_MAX_LABELS = 2 }; /* label bytes of a record */
 
 /* The label bytes in front of a picture; the last one is the class. */
 typedef struct sn_cifar_record {
-    int labels;                       /* 1: class (CIFAR-10); 2: superclass, class (CIFAR-100) */
-    int limits[SN_CIFAR_MAX_LABELS];  /* label i is in 0..limits[i]-1 */
+    int labels;                      /* 1: class (CIFAR-10); 2: superclass, class (CIFAR-100) */
+    int limits[SN_CIFAR_MAX_LABELS]; /* label i is in 0..limits[i]-1 */
 } sn_cifar_record;
 
 static inline size_t sn_cifar_record_bytes(const sn_cifar_record *record)
@@ -42,6 +42,7 @@ typedef struct sn_cifar_statistics {
     int classes;
     float mean[3], std[3];
 } sn_cifar_statistics;
-senet_status sn_cifar_parse_statistics(const uint8_t *bytes, size_t size, const char *path, sn_cifar_statistics *statistics);
+senet_status sn_cifar_parse_statistics(const uint8_t *bytes, size_t size, const char *path,
+                                       sn_cifar_statistics *statistics);
 
 #endif

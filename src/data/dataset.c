@@ -39,13 +39,17 @@ void sn_dataset_close(sn_dataset *dataset)
     if (dataset) dataset->close(dataset);
 }
 
-const sn_dataset_info *sn_dataset_describe(const sn_dataset *dataset) { return &dataset->info; }
+const sn_dataset_info *sn_dataset_describe(const sn_dataset *dataset)
+{
+    return &dataset->info;
+}
 
 senet_status sn_dataset_get(const sn_dataset *dataset, int64_t index, uint8_t *pixels, int32_t *label)
 {
     const sn_dataset_info *info = &dataset->info;
     if (index < 0 || index >= info->count)
-        return sn_fail(SENET_USAGE, "%s: sample %" PRId64 " is outside 0..%" PRId64, info->name, index, info->count - 1);
+        return sn_fail(SENET_USAGE, "%s: sample %" PRId64 " is outside 0..%" PRId64, info->name, index,
+                       info->count - 1);
     if (info->real) return sn_fail(SENET_USAGE, "%s: its samples are real numbers, not bytes", info->name);
     return dataset->read(dataset, index, pixels, label);
 }

@@ -1,7 +1,7 @@
 /* dataset.h - what a kind of data set provides; private to src/data.
  *
- * A new kind is one file that defines a `const sn_dataset_kind`, and one line in the list of dataset.c.  Its data set is a
- * struct that begins with an sn_dataset; `open` fills the description and the two functions. */
+ * A new kind is one file that defines a `const sn_dataset_kind`, and one line in the list of dataset.c.  Its data set
+ * is a struct that begins with an sn_dataset; `open` fills the description and the two functions. */
 #ifndef SN_DATA_DATASET_H
 #define SN_DATA_DATASET_H
 

@@ -1,5 +1,5 @@
-/* download_steps.c - the three steps of a download over libcurl, nettle and libarchive.  Compiled where CMake found all three
- * (SENET_WITH_DOWNLOAD). */
+/* download_steps.c - the three steps of a download over libcurl, nettle and libarchive.  Compiled where CMake found all
+ * three (SENET_WITH_DOWNLOAD). */
 #ifdef SENET_WITH_DOWNLOAD
 #define _POSIX_C_SOURCE 200809L
 #include <archive.h>
@@ -98,7 +98,8 @@ static senet_status get_rest(const char *url, const char *path, transfer *state,
     }
 cleanup:
     curl_easy_cleanup(curl);
-    if (file && fclose(file) != 0 && status == SENET_OK) status = sn_fail(SENET_CANNOT_WRITE, "%s: %s", path, strerror(errno));
+    if (file && fclose(file) != 0 && status == SENET_OK)
+        status = sn_fail(SENET_CANNOT_WRITE, "%s: %s", path, strerror(errno));
     return status;
 }
 
@@ -130,8 +131,8 @@ senet_status sn_download_md5(const char *path, char text[SN_MD5_TEXT])
 
 /* ---- unpack ---- */
 
-/* Which of `files` the entry is: its name must be FOLDER/file exactly, with or without "./", so that no name of an archive
- * can lead out of the folder.  -1: none. */
+/* Which of `files` the entry is: its name must be FOLDER/file exactly, with or without "./", so that no name of an
+ * archive can lead out of the folder.  -1: none. */
 static int find_entry(const char *entry, const char *folder, const char *const *files)
 {
     if (!entry) return -1;
@@ -159,7 +160,8 @@ static senet_status unpack_file(struct archive *reader, const char *archive_path
         }
         total += got;
         if (total > MAX_FILE_BYTES) {
-            status = sn_fail(SENET_BAD_DATA, "%s: %s would be larger than %lld bytes", archive_path, path, (long long)MAX_FILE_BYTES);
+            status = sn_fail(SENET_BAD_DATA, "%s: %s would be larger than %lld bytes", archive_path, path,
+                             (long long)MAX_FILE_BYTES);
             goto cleanup;
         }
         SN_TRY(sn_file_writer_write(writer, buffer, (size_t)got), cleanup);
@@ -170,8 +172,8 @@ cleanup:
     return status;
 }
 
-senet_status sn_download_unpack(const char *archive_path, const char *folder, const char *const *files, const char *directory,
-                                sn_progress progress, void *context)
+senet_status sn_download_unpack(const char *archive_path, const char *folder, const char *const *files,
+                                const char *directory, sn_progress progress, void *context)
 {
     senet_status status;
     sn_arena arena = {0};

@@ -6,10 +6,22 @@
 
 static const float one_colour = 1e3f;
 
-static float smaller(float a, float b) { return a < b ? a : b; }
-static float larger(float a, float b) { return a > b ? a : b; }
-static float length(float x, float y) { return sqrtf(x * x + y * y); }
-static float clamp(float value, float low, float high) { return value < low ? low : value > high ? high : value; }
+static float smaller(float a, float b)
+{
+    return a < b ? a : b;
+}
+static float larger(float a, float b)
+{
+    return a > b ? a : b;
+}
+static float length(float x, float y)
+{
+    return sqrtf(x * x + y * y);
+}
+static float clamp(float value, float low, float high)
+{
+    return value < low ? low : value > high ? high : value;
+}
 
 static float box(float x, float y, float half_width, float half_height)
 {
@@ -82,7 +94,8 @@ static float cross(const sn_figure_shape *shape, float x, float y, float *patter
     return smaller(box(x, y, 0.98f, arm), box(x, y, arm, 0.98f));
 }
 
-/* The outline of the two patterned figures: a disc or a square, so that the outline does not tell them from the others. */
+/* The outline of the two patterned figures: a disc or a square, so that the outline does not tell them from the others.
+ */
 static float patch(const sn_figure_shape *shape, float x, float y)
 {
     return shape->b < 0.5f ? length(x, y) - 0.98f : box(x, y, 0.82f, 0.82f);
@@ -134,6 +147,7 @@ static float crescent(const sn_figure_shape *shape, float x, float y, float *pat
     return larger(length(x, y) - 0.98f, 0.76f - length(x - shift, y));
 }
 
-const sn_figure sn_figures[SN_FIGURES] = {disc, ring, square, triangle, star, cross, stripes, checker, spiral, crescent};
+const sn_figure sn_figures[SN_FIGURES] = {disc,  ring,    square,  triangle, star,
+                                          cross, stripes, checker, spiral,   crescent};
 const char *const sn_figure_names[SN_FIGURES] = {"disc",  "ring",    "square",  "triangle", "star",
                                                  "cross", "stripes", "checker", "spiral",   "crescent"};

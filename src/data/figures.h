@@ -8,7 +8,8 @@ typedef struct sn_figure_shape {
 } sn_figure_shape;
 
 /* One figure of about unit radius around the origin.  Returns the signed distance of (x, y) from its outline, negative
- * inside; *pattern gets the signed distance from the border between its two colours, negative where it has the second one. */
+ * inside; *pattern gets the signed distance from the border between its two colours, negative where it has the second
+ * one. */
 typedef float (*sn_figure)(const sn_figure_shape *shape, float x, float y, float *pattern);
 
 enum { SN_FIGURES = 10 };

@@ -1,12 +1,13 @@
 /* loader.c - the prefetching loader: worker threads fill a ring of batches, the caller takes them in order.
  *
- * What a batch holds is a function of (seed, epoch, batch number) alone: its samples are read off a permutation keyed by
- * (seed, epoch), each sample's augmentation is keyed by (seed, epoch, sample).  So the number of workers, and where a loader
- * was started, change nothing.
+ * What a batch holds is a function of (seed, epoch, batch number) alone: its samples are read off a permutation keyed
+ * by (seed, epoch), each sample's augmentation is keyed by (seed, epoch, sample).  So the number of workers, and where
+ * a loader was started, change nothing.
  *
- * Batches have sequence numbers 0, 1, ... from where the loader began, across epochs; batch s is prepared in slot s modulo
- * the ring's size.  A worker claims the next number, waits until the slot's former batch was given back, and fills the slot
- * without a lock.  The lowest number not yet given back always has a worker and a free slot, so nothing can block for ever. */
+ * Batches have sequence numbers 0, 1, ... from where the loader began, across epochs; batch s is prepared in slot s
+ * modulo the ring's size.  A worker claims the next number, waits until the slot's former batch was given back, and
+ * fills the slot without a lock.  The lowest number not yet given back always has a worker and a free slot, so nothing
+ * can block for ever. */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
 #include <pthread.h>
@@ -25,13 +26,13 @@
 enum { MAX_WORKERS = 256, MESSAGE_BYTES = 1024 };
 
 typedef struct loader_slot {
-    sn_batch batch;    /* points into `memory` */
-    uint8_t *memory;   /* one aligned block */
-    void *pixels;      /* batch.images or batch.real */
+    sn_batch batch;  /* points into `memory` */
+    uint8_t *memory; /* one aligned block */
+    void *pixels;    /* batch.images or batch.real */
     int32_t *rects, *labels;
     int64_t *indices;
     uint64_t *keys;
-    bool ready;        /* filled, or failed; guarded by the mutex */
+    bool ready; /* filled, or failed; guarded by the mutex */
     senet_status status;
     char message[MESSAGE_BYTES];
 } loader_slot;
@@ -51,7 +52,7 @@ struct sn_loader {
     loader_slot *slots;
     int64_t slots_count;
     loader_worker *workers; /* options.workers of them, at least one; without threads the first is the caller's */
-    int threads;     /* started */
+    int threads;            /* started */
 
     pthread_mutex_t mutex;
     pthread_cond_t filled, freed;
@@ -67,13 +68,15 @@ struct sn_loader {
 
 /* ---- filling a slot ---- */
 
-static senet_status fill_sample(const sn_loader *loader, loader_worker *worker, loader_slot *slot, int64_t i, int64_t position)
+static senet_status fill_sample(const sn_loader *loader, loader_worker *worker, loader_slot *slot, int64_t i,
+                                int64_t position)
 {
     const sn_dataset_info *info = &loader->dataset->info;
     const sn_loader_options *options = &loader->options;
     uint64_t epoch = (uint64_t)slot->batch.epoch;
     int64_t index = position;
-    if (options->shuffle) index = sn_permutation_at(sn_rng_key(options->seed, SN_RNG_SHUFFLE, epoch, 0), info->count, position);
+    if (options->shuffle)
+        index = sn_permutation_at(sn_rng_key(options->seed, SN_RNG_SHUFFLE, epoch, 0), info->count, position);
 
     uint8_t *out = (uint8_t *)slot->pixels + (size_t)i * loader->picture_bytes;
     void *picture = loader->augments ? worker->picture : out;
@@ -82,7 +85,8 @@ static senet_status fill_sample(const sn_loader *loader, loader_worker *worker, 
     uint64_t key = sn_rng_key(options->seed, SN_RNG_AUGMENT, epoch, (uint64_t)index);
     sn_augment_draw draw = sn_augment_sample(&options->augment, info->height, info->width, key);
     if (loader->augments) sn_augment_copy(&draw, info->height, info->width, loader->pixel_bytes, picture, out);
-    if (info->real) sn_augment_clear_cut(&draw, info->width, loader->pixel_bytes, out); /* bytes: the op `normalize` does it */
+    if (info->real)
+        sn_augment_clear_cut(&draw, info->width, loader->pixel_bytes, out); /* bytes: the op `normalize` does it */
     memcpy(slot->rects + 8 * i, draw.valid, sizeof draw.valid);
     memcpy(slot->rects + 8 * i + 4, draw.cut, sizeof draw.cut);
     slot->indices[i] = index;
@@ -139,9 +143,12 @@ static senet_status check_options(const sn_dataset_info *info, const sn_loader_o
     if (options->augment.pad < 0 || options->augment.pad > shorter)
         return sn_fail(SENET_USAGE, "loader: padding of %d pixels is outside 0..%d", options->augment.pad, shorter);
     if (options->augment.cutout < 0 || options->augment.cutout > 2 * shorter)
-        return sn_fail(SENET_USAGE, "loader: cutout of %d pixels is outside 0..%d", options->augment.cutout, 2 * shorter);
+        return sn_fail(SENET_USAGE, "loader: cutout of %d pixels is outside 0..%d", options->augment.cutout,
+                       2 * shorter);
     if (options->drop_last && options->batch > info->count)
-        return sn_fail(SENET_USAGE, "loader: a batch of %" PRId64 " is larger than the %" PRId64 " pictures of %s, and the last batch is dropped",
+        return sn_fail(SENET_USAGE,
+                       "loader: a batch of %" PRId64 " is larger than the %" PRId64
+                       " pictures of %s, and the last batch is dropped",
                        options->batch, info->count, info->name);
     return SENET_OK;
 }
@@ -151,16 +158,19 @@ static senet_status check_start(const sn_loader *loader)
     const sn_loader_options *options = &loader->options;
     if (options->epoch < 0) return sn_fail(SENET_USAGE, "loader: epoch %" PRId64 " is below 0", options->epoch);
     if (options->start >= 0 && options->start <= loader->batches) return SENET_OK;
-    return sn_fail(SENET_USAGE, "loader: start at batch %" PRId64 " is outside 0..%" PRId64, options->start, loader->batches);
+    return sn_fail(SENET_USAGE, "loader: start at batch %" PRId64 " is outside 0..%" PRId64, options->start,
+                   loader->batches);
 }
 
 /* One block for all arrays of a slot, each at a multiple of SN_ALIGNMENT. */
 static senet_status create_slot(const sn_loader *loader, loader_slot *slot)
 {
-    const int64_t count = loader->options.batch < loader->dataset->info.count ? loader->options.batch : loader->dataset->info.count;
+    const int64_t count =
+        loader->options.batch < loader->dataset->info.count ? loader->options.batch : loader->dataset->info.count;
     int64_t pixels, small;
     if (!sn_multiply(count, (int64_t)loader->picture_bytes, &pixels) || pixels > INT64_MAX / 4)
-        return sn_fail(SENET_USAGE, "loader: %" PRId64 " pictures of %zu bytes do not fit in memory", count, loader->picture_bytes);
+        return sn_fail(SENET_USAGE, "loader: %" PRId64 " pictures of %zu bytes do not fit in memory", count,
+                       loader->picture_bytes);
     small = (int64_t)sn_align((size_t)count * 8, SN_ALIGNMENT); /* room for one 8-byte value a sample */
     size_t pixels_room = sn_align((size_t)pixels, SN_ALIGNMENT), bytes = pixels_room + 7 * (size_t)small;
     slot->memory = sn_alloc_aligned(bytes);
@@ -187,7 +197,8 @@ static senet_status allocate(sn_loader *loader)
     loader->slots_count = loader->options.workers > 0 ? workers + 2 : 1;
     loader->slots = calloc((size_t)loader->slots_count, sizeof *loader->slots);
     loader->workers = calloc((size_t)workers, sizeof *loader->workers);
-    if (!loader->slots || !loader->workers) return sn_fail_memory((size_t)loader->slots_count * sizeof *loader->slots, "the loader");
+    if (!loader->slots || !loader->workers)
+        return sn_fail_memory((size_t)loader->slots_count * sizeof *loader->slots, "the loader");
     for (int64_t i = 0; i < loader->slots_count; i++) SN_RETURN_IF_FAILED(create_slot(loader, &loader->slots[i]));
     for (int i = 0; i < workers; i++) {
         loader->workers[i].loader = loader;
@@ -213,7 +224,8 @@ static senet_status start_threads(sn_loader *loader)
         if (!failed) loader->threads++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed) return sn_fail(SENET_INTERNAL, "loader: cannot start worker %d: %s", loader->threads + 1, strerror(failed));
+    if (failed)
+        return sn_fail(SENET_INTERNAL, "loader: cannot start worker %d: %s", loader->threads + 1, strerror(failed));
     return SENET_OK;
 }
 
@@ -271,9 +283,15 @@ void sn_loader_destroy(sn_loader *loader)
 
 /* ---- the caller's side ---- */
 
-int64_t sn_loader_batches_per_epoch(const sn_loader *loader) { return loader->batches; }
+int64_t sn_loader_batches_per_epoch(const sn_loader *loader)
+{
+    return loader->batches;
+}
 
-double sn_loader_waited(const sn_loader *loader) { return loader->waited; }
+double sn_loader_waited(const sn_loader *loader)
+{
+    return loader->waited;
+}
 
 static double seconds_now(void)
 {

@@ -1,9 +1,9 @@
 /* permutation.c - see permutation.h.
  *
- * A generalised Feistel network with cycle walking (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002):
- * a number is written as left + a * right with a = ceil(sqrt n), b = ceil(n / a); rounds add a hash of one half to the other,
- * modulo a or b, which can be undone, so the whole is a permutation of 0..ab-1.  A result of n or more (ab - n < a of them) is
- * sent through again until it is below n. */
+ * A generalised Feistel network with cycle walking (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA
+ * 2002): a number is written as left + a * right with a = ceil(sqrt n), b = ceil(n / a); rounds add a hash of one half
+ * to the other, modulo a or b, which can be undone, so the whole is a permutation of 0..ab-1.  A result of n or more
+ * (ab - n < a of them) is sent through again until it is below n. */
 #include "data/permutation.h"
 
 #include <math.h>

@@ -1,6 +1,8 @@
-/* synthetic.c - "synthetic[:classes=10,train=10000,val=2000,seed=0,size=32]": the embedded data set, and writing it to disk.
+/* synthetic.c - "synthetic[:classes=10,train=10000,val=2000,seed=0,size=32]": the embedded data set, and writing it to
+ * disk.
  *
- * Pictures are drawn when the set is opened, on all CPUs, and kept; a split above CACHE_BYTES is drawn as it is read. */
+ * Pictures are drawn when the set is opened, on all CPUs, and kept; a split above CACHE_BYTES is drawn as it is read.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "data/synthetic.h"
 
@@ -47,13 +49,15 @@ static senet_status parse_option(char *word, sn_synthetic_options *options)
         options->seed = (uint64_t)seed;
         return SENET_OK;
     }
-    return sn_fail(SENET_USAGE, "data set 'synthetic': unknown option '%.64s'; known: classes, train, val, seed, size", word);
+    return sn_fail(SENET_USAGE, "data set 'synthetic': unknown option '%.64s'; known: classes, train, val, seed, size",
+                   word);
 }
 
 senet_status sn_synthetic_parse(const char *text, sn_synthetic_options *options)
 {
     senet_status status = SENET_OK;
-    *options = (sn_synthetic_options){.classes = SN_SYNTHETIC_CLASSES, .train = 10000, .val = 2000, .size = SN_CIFAR_SIDE};
+    *options =
+        (sn_synthetic_options){.classes = SN_SYNTHETIC_CLASSES, .train = 10000, .val = 2000, .size = SN_CIFAR_SIDE};
     if (!text || !*text) return SENET_OK;
     char *copy = strdup(text), *rest = NULL;
     if (!copy) return sn_fail_memory(strlen(text) + 1, "the data set's options");
@@ -83,8 +87,10 @@ static void synthetic_close(sn_dataset *dataset)
 static senet_status synthetic_read(const sn_dataset *dataset, int64_t index, void *pixels, int32_t *label)
 {
     const synthetic_set *set = (const synthetic_set *)dataset;
-    if (set->pictures) memcpy(pixels, set->pictures + (size_t)index * set->picture_bytes, set->picture_bytes);
-    else sn_synthetic_draw(&set->options, set->split, index, pixels);
+    if (set->pictures)
+        memcpy(pixels, set->pictures + (size_t)index * set->picture_bytes, set->picture_bytes);
+    else
+        sn_synthetic_draw(&set->options, set->split, index, pixels);
     *label = sn_synthetic_label(&set->options, index);
     return SENET_OK;
 }
@@ -103,11 +109,12 @@ static senet_status synthetic_open(const char *text, sn_split split, sn_dataset 
 {
     sn_synthetic_options options;
     SN_RETURN_IF_FAILED(sn_synthetic_parse(text, &options));
+    const size_t picture_bytes = (size_t)options.size * (size_t)options.size * 3;
     synthetic_set *set = calloc(1, sizeof *set);
     if (!set) return sn_fail_memory(sizeof *set, "the synthetic data set");
     set->options = options;
     set->split = split;
-    set->picture_bytes = (size_t)options.size * (size_t)options.size * 3;
+    set->picture_bytes = picture_bytes;
     set->base = (sn_dataset){.read = synthetic_read,
                              .close = synthetic_close,
                              .info = {.name = "synthetic",
@@ -119,11 +126,11 @@ static senet_status synthetic_open(const char *text, sn_split split, sn_dataset 
     memcpy(set->base.info.mean, sn_synthetic_mean, sizeof sn_synthetic_mean);
     memcpy(set->base.info.std, sn_synthetic_std, sizeof sn_synthetic_std);
     const int64_t count = set->base.info.count;
-    if (count <= CACHE_BYTES / (int64_t)set->picture_bytes) {
-        set->pictures = sn_alloc_aligned((size_t)count * set->picture_bytes);
+    if (count <= CACHE_BYTES / (int64_t)picture_bytes) {
+        set->pictures = sn_alloc_aligned((size_t)count * picture_bytes);
         if (!set->pictures) {
             synthetic_close(&set->base);
-            return sn_fail_memory((size_t)count * set->picture_bytes, "the synthetic data set");
+            return sn_fail_memory((size_t)count * picture_bytes, "the synthetic data set");
         }
         sn_parallel_for(sn_default_threads(), (count + PICTURES_A_TASK - 1) / PICTURES_A_TASK, draw_some, set);
     }
@@ -217,13 +224,15 @@ senet_status sn_data_synth(const char *spec, const char *directory, sn_progress 
     static const char prefix[] = "synthetic";
     sn_synthetic_options options;
     const char *text = spec;
-    if (text && strncmp(text, prefix, sizeof prefix - 1) == 0) text += sizeof prefix - 1 + (text[sizeof prefix - 1] == ':');
+    if (text && strncmp(text, prefix, sizeof prefix - 1) == 0)
+        text += sizeof prefix - 1 + (text[sizeof prefix - 1] == ':');
     SN_RETURN_IF_FAILED(sn_synthetic_parse(text, &options));
     if (options.size != SN_CIFAR_SIDE)
-        return sn_fail(SENET_USAGE, "data set 'synthetic': size=%d; CIFAR's format holds pictures of %d pixels", options.size,
-                       SN_CIFAR_SIDE);
+        return sn_fail(SENET_USAGE, "data set 'synthetic': size=%d; CIFAR's format holds pictures of %d pixels",
+                       options.size, SN_CIFAR_SIDE);
     if (options.train < TRAIN_FILES)
-        return sn_fail(SENET_USAGE, "data set 'synthetic': train=%" PRId64 " does not fill the %d training files of CIFAR's format",
+        return sn_fail(SENET_USAGE,
+                       "data set 'synthetic': train=%" PRId64 " does not fill the %d training files of CIFAR's format",
                        options.train, TRAIN_FILES);
     SN_RETURN_IF_FAILED(sn_make_directories(directory));
     sn_arena arena = {0};

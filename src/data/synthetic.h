@@ -1,7 +1,7 @@
 /* synthetic.h - the procedural picture set: a class is the name of a figure; private to src/data.
  *
- * A picture is a function of (seed, split, index) computed with +, -, *, / and sqrt only, so it has the same bytes on every
- * machine with IEEE floats. */
+ * A picture is a function of (seed, split, index) computed with +, -, *, / and sqrt only, so it has the same bytes on
+ * every machine with IEEE floats. */
 #ifndef SN_DATA_SYNTHETIC_H
 #define SN_DATA_SYNTHETIC_H
 

@@ -1,11 +1,11 @@
 /* synthetic_draw.c - one picture of the synthetic set.
  *
- * The label is the LARGEST figure.  Everything else is there to be looked past: a background of two colours in value noise,
- * smaller figures of any kind, bars across the figure, a light that falls off to one side, a colour cast, noise.  Colours
- * are drawn alike for every class, so that neither the mean colour nor any single pixel tells the class.
+ * The label is the LARGEST figure.  Everything else is there to be looked past: a background of two colours in value
+ * noise, smaller figures of any kind, bars across the figure, a light that falls off to one side, a colour cast, noise.
+ * Colours are drawn alike for every class, so that neither the mean colour nor any single pixel tells the class.
  *
- * Coordinates run from -1 to 1 over the picture.  A layer is painted with the coverage 0.5 - distance / pixel, clamped: the
- * box-filtered edge of a straight outline. */
+ * Coordinates run from -1 to 1 over the picture.  A layer is painted with the coverage 0.5 - distance / pixel, clamped:
+ * the box-filtered edge of a straight outline. */
 #include <math.h>
 #include <string.h>
 
@@ -26,10 +26,10 @@ typedef struct rgb_colour {
 typedef struct scene_layer {
     sn_figure figure;
     sn_figure_shape shape;
-    float x, y;          /* centre */
-    float to_local[4];   /* (x, y) - centre -> the figure's own coordinates, row-major */
-    float unit;          /* picture length of one unit of the figure's coordinates */
-    float reach;         /* nothing is painted farther than this from the centre */
+    float x, y;        /* centre */
+    float to_local[4]; /* (x, y) - centre -> the figure's own coordinates, row-major */
+    float unit;        /* picture length of one unit of the figure's coordinates */
+    float reach;       /* nothing is painted farther than this from the centre */
     rgb_colour first, second;
 } scene_layer;
 
@@ -59,7 +59,10 @@ static float between(number_stream *dice, float low, float high)
     return low + (high - low) * (float)sn_rng_uniform(dice->key, dice->next++);
 }
 
-static int below(number_stream *dice, int n) { return (int)sn_rng_below(dice->key, dice->next++, (uint64_t)n); }
+static int below(number_stream *dice, int n)
+{
+    return (int)sn_rng_below(dice->key, dice->next++, (uint64_t)n);
+}
 
 static rgb_colour any_colour(number_stream *dice)
 {
@@ -136,7 +139,8 @@ static scene_layer place(number_stream *dice, float x, float y, float radius, fl
     return layer;
 }
 
-static scene_layer place_figure(number_stream *dice, int kind, float x, float y, float radius, const scene_description *scene, float least_contrast)
+static scene_layer place_figure(number_stream *dice, int kind, float x, float y, float radius,
+                                const scene_description *scene, float least_contrast)
 {
     scene_layer layer = place(dice, x, y, radius, 1.15f, 0.6f);
     rgb_colour others[3] = {scene->ground[0], scene->ground[1]};
@@ -174,8 +178,10 @@ static void compose(number_stream *dice, int label, scene_description *scene)
     float x = between(dice, -room, room), y = between(dice, -room, room);
     scene->layers_count = 0;
     for (int i = below(dice, 3); i > 0; i--) {
-        float small = between(dice, 0.1f, 0.18f), at_x = between(dice, -0.95f, 0.95f), at_y = between(dice, -0.95f, 0.95f);
-        scene->layers[scene->layers_count++] = place_figure(dice, below(dice, SN_FIGURES), at_x, at_y, small, scene, 0.25f);
+        float small = between(dice, 0.1f, 0.18f), at_x = between(dice, -0.95f, 0.95f),
+              at_y = between(dice, -0.95f, 0.95f);
+        scene->layers[scene->layers_count++] =
+            place_figure(dice, below(dice, SN_FIGURES), at_x, at_y, small, scene, 0.25f);
     }
     scene->layers[scene->layers_count++] = place_figure(dice, label, x, y, radius, scene, 0.6f);
     for (int i = below(dice, 2); i > 0; i--) {
@@ -195,12 +201,14 @@ static void paint_row(const scene_layer *layer, float y, int size, rgb_colour *r
 {
     const float pixel = 2.0f / (float)size, dy = y - layer->y, local_pixel = pixel / layer->unit;
     if (fabsf(dy) > layer->reach) return;
-    int from = (int)floorf((layer->x - layer->reach + 1) / pixel), to = (int)floorf((layer->x + layer->reach + 1) / pixel) + 1;
+    int from = (int)floorf((layer->x - layer->reach + 1) / pixel),
+        to = (int)floorf((layer->x + layer->reach + 1) / pixel) + 1;
     if (from < 0) from = 0;
     if (to > size) to = size;
     for (int i = from; i < to; i++) {
         float dx = ((float)i + 0.5f) * pixel - 1 - layer->x, pattern = 1e3f;
-        float u = layer->to_local[0] * dx + layer->to_local[1] * dy, v = layer->to_local[2] * dx + layer->to_local[3] * dy;
+        float u = layer->to_local[0] * dx + layer->to_local[1] * dy,
+              v = layer->to_local[2] * dx + layer->to_local[3] * dy;
         float distance = layer->figure ? layer->figure(&layer->shape, u, v, &pattern) : fabsf(u) - 1;
         float cover = fminf(fmaxf(0.5f - distance / local_pixel, 0), 1);
         if (cover == 0) continue;
@@ -216,19 +224,23 @@ static void ground_row(const scene_description *scene, float y, int size, rgb_co
 {
     for (int i = 0; i < size; i++) {
         float x = ((float)i + 0.5f) * 2 / (float)size - 1;
-        float noise = (1 - scene->fine_share) * noise_at(&scene->coarse, x, y) + scene->fine_share * noise_at(&scene->fine, x, y);
+        float noise =
+            (1 - scene->fine_share) * noise_at(&scene->coarse, x, y) + scene->fine_share * noise_at(&scene->fine, x, y);
         float share = fminf(fmaxf(0.5f + noise, 0), 1);
-        for (int c = 0; c < 3; c++) row[i].c[c] = scene->ground[0].c[c] + (scene->ground[1].c[c] - scene->ground[0].c[c]) * share;
+        for (int c = 0; c < 3; c++)
+            row[i].c[c] = scene->ground[0].c[c] + (scene->ground[1].c[c] - scene->ground[0].c[c]) * share;
     }
 }
 
 /* Light, noise (the sum of two uniform numbers, standard deviation `noise`), and rounding to bytes. */
-static void develop_row(const scene_description *scene, uint64_t noise_key, int row_number, float y, int size, const rgb_colour *row, uint8_t *rgb)
+static void develop_row(const scene_description *scene, uint64_t noise_key, int row_number, float y, int size,
+                        const rgb_colour *row, uint8_t *rgb)
 {
-    const float noise_scale = scene->noise * 2.449490f / 1024; /* the sum of two in -512..511.5 has a deviation of 1024/sqrt 6 */
+    const float noise_scale =
+        scene->noise * 2.449490f / 1024; /* the sum of two in -512..511.5 has a deviation of 1024/sqrt 6 */
     for (int i = 0; i < size; i++) {
         float x = ((float)i + 0.5f) * 2 / (float)size - 1, shade = 1 + scene->light_x * x + scene->light_y * y;
-        uint64_t bits = sn_rng_u64(noise_key, (uint64_t)(row_number * size + i));
+        uint64_t bits = sn_rng_u64(noise_key, (uint64_t)row_number * (uint64_t)size + (uint64_t)i);
         for (int c = 0; c < 3; c++, bits >>= 20) {
             float noise = (float)((int)(bits & 1023) + (int)(bits >> 10 & 1023) - 1023);
             float value = 255 * (row[i].c[c] * scene->light[c] * shade + noise * noise_scale) + 0.5f;

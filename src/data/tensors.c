@@ -1,7 +1,7 @@
 /* tensors.c - "tensors:F.safetensors": samples that are already the network's input.
  *
- * `input` is (N, 3, H, W) float32, normalised; `labels` is (N) int64.  Both splits are the whole file.  The set has as many
- * classes as its largest label says. */
+ * `input` is (N, 3, H, W) float32, normalised; `labels` is (N) int64.  Both splits are the whole file.  The set has as
+ * many classes as its largest label says. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -40,7 +40,8 @@ static senet_status tensors_read(const sn_dataset *dataset, int64_t index, void 
     const uint8_t *planes = set->input + (size_t)index * 3 * plane * sizeof(float);
     float *out = pixels; /* (H, W, 3) */
     for (size_t c = 0; c < 3; c++)
-        for (size_t i = 0; i < plane; i++) memcpy(&out[3 * i + c], planes + (c * plane + i) * sizeof(float), sizeof(float));
+        for (size_t i = 0; i < plane; i++)
+            memcpy(&out[3 * i + c], planes + (c * plane + i) * sizeof(float), sizeof(float));
     *label = (int32_t)label_at(set, index);
     return SENET_OK;
 }
@@ -52,8 +53,8 @@ static senet_status fail_tensor(const char *path, const sn_tensor *tensor, const
     size_t used = 0;
     for (int32_t d = 0; d < tensor->rank && used < sizeof shape; d++)
         used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%" PRId64, d ? "," : "", tensor->dims[d]);
-    return sn_fail(SENET_BAD_DATA, "%s: tensor '%s' is %s (%s), not %s", path, name, sn_tensor_type_name(tensor->type), shape,
-                   wanted);
+    return sn_fail(SENET_BAD_DATA, "%s: tensor '%s' is %s (%s), not %s", path, name, sn_tensor_type_name(tensor->type),
+                   shape, wanted);
 }
 
 static senet_status check(tensor_set *set, const char *path)
@@ -65,8 +66,8 @@ static senet_status check(tensor_set *set, const char *path)
     if (!labels || labels->type != SN_TENSOR_I64 || labels->rank != 1)
         return fail_tensor(path, labels, "labels", "I64 (N)");
     if (labels->dims[0] != input->dims[0])
-        return sn_fail(SENET_BAD_DATA, "%s: 'input' has %" PRId64 " samples, 'labels' has %" PRId64, path, input->dims[0],
-                       labels->dims[0]);
+        return sn_fail(SENET_BAD_DATA, "%s: 'input' has %" PRId64 " samples, 'labels' has %" PRId64, path,
+                       input->dims[0], labels->dims[0]);
     set->input = input->data;
     set->labels = labels->data;
     set->base.info.count = input->dims[0];
@@ -75,7 +76,8 @@ static senet_status check(tensor_set *set, const char *path)
     for (int64_t i = 0; i < set->base.info.count; i++) {
         int64_t label = label_at(set, i);
         if (label < 0 || label >= INT32_MAX)
-            return sn_fail(SENET_BAD_DATA, "%s: labels[%" PRId64 "] is %" PRId64 ", outside 0..%d", path, i, label, INT32_MAX - 1);
+            return sn_fail(SENET_BAD_DATA, "%s: labels[%" PRId64 "] is %" PRId64 ", outside 0..%d", path, i, label,
+                           INT32_MAX - 1);
         if (label >= set->base.info.classes) set->base.info.classes = label + 1;
     }
     return SENET_OK;
@@ -88,9 +90,8 @@ static senet_status tensors_open(const char *path, sn_split split, sn_dataset **
     senet_status status;
     tensor_set *set = calloc(1, sizeof *set);
     if (!set) return sn_fail_memory(sizeof *set, path);
-    set->base = (sn_dataset){.read = tensors_read,
-                             .close = tensors_close,
-                             .info = {.name = "tensors", .real = true, .std = {1, 1, 1}}};
+    set->base = (sn_dataset){
+        .read = tensors_read, .close = tensors_close, .info = {.name = "tensors", .real = true, .std = {1, 1, 1}}};
     SN_TRY(sn_tensors_open(path, &set->file), cleanup);
     SN_TRY(check(set, path), cleanup);
     *dataset = &set->base;

@@ -3,9 +3,7 @@
 #include <string.h>
 
 #include "data/cifar_format.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t senet_fuzz_seed(size_t index, uint8_t *bytes, size_t capacity);
+#include "fuzz/fuzz.h"
 
 /* Every record of a file that was accepted decodes to a label in range. */
 static void try_records(const sn_cifar_record *record, const uint8_t *bytes, size_t size)
@@ -37,7 +35,8 @@ static void try_statistics(const uint8_t *bytes, size_t size)
     if (sn_cifar_parse_statistics(bytes, size, "fuzz", &statistics) != SENET_OK) return;
     if (statistics.classes < 1 || statistics.classes > 256) abort();
     for (int c = 0; c < 3; c++)
-        if (!(statistics.mean[c] >= 0 && statistics.mean[c] <= 1 && statistics.std[c] > 0 && statistics.std[c] <= 1)) abort();
+        if (!(statistics.mean[c] >= 0 && statistics.mean[c] <= 1 && statistics.std[c] > 0 && statistics.std[c] <= 1))
+            abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -50,21 +49,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!bytes) return 0;
     memcpy(bytes, data + 1, rest);
     switch (data[0] % 4) {
-    case 0: try_records(&cifar10, bytes, rest); break;
-    case 1: try_records(&cifar100, bytes, rest); break;
-    case 2: try_names(bytes, rest); break;
-    case 3: try_statistics(bytes, rest); break;
+    case 0:
+        try_records(&cifar10, bytes, rest);
+        break;
+    case 1:
+        try_records(&cifar100, bytes, rest);
+        break;
+    case 2:
+        try_names(bytes, rest);
+        break;
+    case 3:
+        try_statistics(bytes, rest);
+        break;
     }
     free(bytes);
     return 0;
 }
 
-/* A good input of each kind; the size, or 0 after the last. */
 size_t senet_fuzz_seed(size_t index, uint8_t *bytes, size_t capacity)
 {
     static const char names[] = "\2airplane\nautomobile\nbird\ncat\r\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n";
     static const char statistics[] = "\3classes 10\nmean 0.4914 0.4822 0.4465\nstd 0.247 0.2435 0.2616\n";
-    size_t size = index < 2 ? 1 + 2 * (index + 1 + SN_CIFAR_PIXEL_BYTES) : index == 2 ? sizeof names - 1 : sizeof statistics - 1;
+    size_t size = index < 2    ? 1 + 2 * (index + 1 + SN_CIFAR_PIXEL_BYTES)
+                  : index == 2 ? sizeof names - 1
+                               : sizeof statistics - 1;
     if (index > 3 || size > capacity) return 0;
     if (index < 2) {
         memset(bytes, 7, size);

@@ -37,7 +37,8 @@ static void assert_refused(const char *what, sn_split split, senet_status status
     for (; *parts; parts++)
         if (!strstr(senet_last_error(), *parts)) fail_msg("'%s' is not in: %s", *parts, senet_last_error());
 }
-#define ASSERT_REFUSED(what, split, status, ...) assert_refused(what, split, status, (const char *const[]){__VA_ARGS__, NULL})
+#define ASSERT_REFUSED(what, split, status, ...)                                                                       \
+    assert_refused(what, split, status, (const char *const[]){__VA_ARGS__, NULL})
 
 static void assert_picture(const sn_dataset *dataset, int64_t index, int record, int label)
 {
@@ -119,7 +120,8 @@ static void cifar100_has_fine_labels(void **state)
 static void missing_files_are_named(void **state)
 {
     (void)state;
-    ASSERT_REFUSED(spec, SN_SPLIT_TRAIN, SENET_NO_INPUT, folder, "data_batch_1.bin", "cifar-10-batches-bin", "senet data get");
+    ASSERT_REFUSED(spec, SN_SPLIT_TRAIN, SENET_NO_INPUT, folder, "data_batch_1.bin", "cifar-10-batches-bin",
+                   "senet data get");
     ASSERT_REFUSED(spec, SN_SPLIT_VAL, SENET_NO_INPUT, folder, "test_batch.bin");
     ASSERT_REFUSED("cifar10:/nowhere/at/all", SN_SPLIT_VAL, SENET_NO_INPUT, "/nowhere/at/all");
     ASSERT_REFUSED("cifar10:", SN_SPLIT_VAL, SENET_USAGE, "cifar10:DIR");
@@ -239,7 +241,8 @@ static void a_set_of_ones_own_brings_its_classes_and_statistics(void **state)
 static void an_unknown_kind_lists_the_known_ones(void **state)
 {
     (void)state;
-    ASSERT_REFUSED("cifar:x", SN_SPLIT_TRAIN, SENET_USAGE, "unknown kind 'cifar'", "cifar10:DIR", "synthetic", "tensors:");
+    ASSERT_REFUSED("cifar:x", SN_SPLIT_TRAIN, SENET_USAGE, "unknown kind 'cifar'", "cifar10:DIR", "synthetic",
+                   "tensors:");
     ASSERT_REFUSED("", SN_SPLIT_TRAIN, SENET_USAGE, "unknown kind ''");
     sn_dataset_close(NULL);
 }

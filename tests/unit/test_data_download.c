@@ -15,8 +15,8 @@
 
 #ifdef SENET_WITH_DOWNLOAD
 
-/* Serves the folder of its argument: /ranged/F honours Range, /plain/F does not, /cut/F breaks off half way; every request is
- * a line of `requests`.  Prints its port; ends when its standard input does. */
+/* Serves the folder of its argument: /ranged/F honours Range, /plain/F does not, /cut/F breaks off half way; every
+ * request is a line of `requests`.  Prints its port; ends when its standard input does. */
 static const char server_program[] =
     "import http.server, os, sys, threading, tarfile, io\n"
     "root = sys.argv[1]\n"
@@ -24,7 +24,8 @@ static const char server_program[] =
     "    with tarfile.open(os.path.join(root, name), 'w:gz') as tar:\n"
     "        for entry, data in entries:\n"
     "            info = tarfile.TarInfo(entry); info.size = len(data); tar.addfile(info, io.BytesIO(data))\n"
-    "one = [('set/one.bin', os.urandom(200000)), ('set/two.txt', b'two'), ('set/../../three', b'no'), ('/four', b'no')]\n"
+    "one = [('set/one.bin', os.urandom(200000)), ('set/two.txt', b'two'), ('set/../../three', b'no'), ('/four', "
+    "b'no')]\n"
     "pack('good.tar.gz', one)\n"
     "pack('lacking.tar.gz', one[1:])\n"
     "class Handler(http.server.BaseHTTPRequestHandler):\n"

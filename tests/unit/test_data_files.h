@@ -45,7 +45,10 @@ static inline void put_file(const char *folder, const char *name, const void *by
     assert_int_equal(fclose(file), 0);
 }
 
-static inline void put_text(const char *folder, const char *name, const char *text) { put_file(folder, name, text, strlen(text)); }
+static inline void put_text(const char *folder, const char *name, const char *text)
+{
+    put_file(folder, name, text, strlen(text));
+}
 
 /* The byte of a test picture: a function of record, plane and pixel. */
 static inline uint8_t test_pixel(int record, int plane, int pixel)

@@ -1,5 +1,5 @@
-/* The real CIFAR-10, unpacked from the shared data into a scratch folder (about 4 seconds); skipped where the shared data,
- * python3 or dwebp are absent. */
+/* The real CIFAR-10, unpacked from the shared data into a scratch folder (about 4 seconds); skipped where the shared
+ * data, python3 or dwebp are absent. */
 #define _GNU_SOURCE
 #include <math.h>
 #include <setjmp.h>
@@ -34,7 +34,8 @@ static void counts_and_mean_are_the_published_ones(void **state)
         for (int k = 0; k < 10; k++) assert_int_equal(by_class[k], count / 10);
         const double published[3] = {0.4914, 0.4822, 0.4465};
         for (int c = 0; c < 3 && split == SN_SPLIT_TRAIN; c++)
-            assert_true(fabs((double)sums[c] / (255.0 * SN_CIFAR_PLANE * (double)count) - published[c]) < 5e-5); /* their rounding */
+            assert_true(fabs((double)sums[c] / (255.0 * SN_CIFAR_PLANE * (double)count) - published[c]) <
+                        5e-5); /* their rounding */
         sn_dataset_close(dataset);
     }
 }

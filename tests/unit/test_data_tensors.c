@@ -40,8 +40,14 @@ static sn_tensor tensor(const char *name, sn_tensor_type type, int32_t rank, con
     return made;
 }
 
-static sn_tensor good_input(void) { return tensor("input", SN_TENSOR_F32, 4, (const int64_t[]){N, 3, H, W}, input); }
-static sn_tensor good_labels(void) { return tensor("labels", SN_TENSOR_I64, 1, (const int64_t[]){N}, labels); }
+static sn_tensor good_input(void)
+{
+    return tensor("input", SN_TENSOR_F32, 4, (const int64_t[]){N, 3, H, W}, input);
+}
+static sn_tensor good_labels(void)
+{
+    return tensor("labels", SN_TENSOR_I64, 1, (const int64_t[]){N}, labels);
+}
 
 static void put(const sn_tensor *tensors, size_t count)
 {
@@ -69,7 +75,8 @@ static void batches_are_the_tensors_in_nhwc(void **state)
         assert_int_equal(batch->labels[n], labels[n]);
         for (int y = 0; y < H; y++)
             for (int x = 0; x < W; x++)
-                for (int c = 0; c < 3; c++) assert_true(batch->real[((n * H + y) * W + x) * 3 + c] == input[n][c][y][x]);
+                for (int c = 0; c < 3; c++)
+                    assert_true(batch->real[((n * H + y) * W + x) * 3 + c] == input[n][c][y][x]);
     }
     uint8_t pixels[3 * H * W];
     int32_t label;
@@ -98,13 +105,17 @@ static void other_tensors_are_refused(void **state)
                    "'input' is F32 (5,1,3,4)");
     assert_refused((const sn_tensor[]){tensor("input", SN_TENSOR_F32, 3, (const int64_t[]){3, H, W}, input), out}, 2,
                    "'input' is F32 (3,3,4)");
-    assert_refused((const sn_tensor[]){tensor("input", SN_TENSOR_I32, 4, (const int64_t[]){N, 3, H, W}, input), out}, 2, "is I32");
-    assert_refused((const sn_tensor[]){tensor("input", SN_TENSOR_F32, 4, (const int64_t[]){0, 3, H, W}, input), out}, 2, "(0,3,3,4)");
+    assert_refused((const sn_tensor[]){tensor("input", SN_TENSOR_I32, 4, (const int64_t[]){N, 3, H, W}, input), out}, 2,
+                   "is I32");
+    assert_refused((const sn_tensor[]){tensor("input", SN_TENSOR_F32, 4, (const int64_t[]){0, 3, H, W}, input), out}, 2,
+                   "(0,3,3,4)");
     assert_refused((const sn_tensor[]){in, tensor("labels", SN_TENSOR_I64, 1, (const int64_t[]){N - 1}, labels)}, 2,
                    "'input' has 5 samples, 'labels' has 4");
-    assert_refused((const sn_tensor[]){in, tensor("labels", SN_TENSOR_F32, 1, (const int64_t[]){N}, input)}, 2, "'labels' is F32 (5)");
+    assert_refused((const sn_tensor[]){in, tensor("labels", SN_TENSOR_F32, 1, (const int64_t[]){N}, input)}, 2,
+                   "'labels' is F32 (5)");
     int64_t bad[N] = {3, 0, -1, 7, 1};
-    assert_refused((const sn_tensor[]){in, tensor("labels", SN_TENSOR_I64, 1, (const int64_t[]){N}, bad)}, 2, "labels[2] is -1");
+    assert_refused((const sn_tensor[]){in, tensor("labels", SN_TENSOR_I64, 1, (const int64_t[]){N}, bad)}, 2,
+                   "labels[2] is -1");
     bad[2] = INT64_C(1) << 40;
     assert_refused((const sn_tensor[]){in, tensor("labels", SN_TENSOR_I64, 1, (const int64_t[]){N}, bad)}, 2,
                    "labels[2] is 1099511627776");

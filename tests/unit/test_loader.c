@@ -1,4 +1,5 @@
-/* The loader: the order of an epoch, exact augmentation, and batches that do not depend on threads or on where it began. */
+/* The loader: the order of an epoch, exact augmentation, and batches that do not depend on threads or on where it
+ * began. */
 #define _GNU_SOURCE
 #include <math.h>
 #include <setjmp.h>
@@ -27,7 +28,8 @@ typedef struct test_set {
 
 static uint8_t byte_of(int64_t index, size_t byte)
 {
-    return (uint8_t)(1 + sn_rng_below(sn_rng_key(1, SN_RNG_TEST, (uint64_t)index, 0), byte, 255)); /* never 0: padding shows */
+    return (uint8_t)(1 + sn_rng_below(sn_rng_key(1, SN_RNG_TEST, (uint64_t)index, 0), byte,
+                                      255)); /* never 0: padding shows */
 }
 
 static senet_status read_sample(const sn_dataset *dataset, int64_t index, void *pixels, int32_t *label)
@@ -37,8 +39,10 @@ static senet_status read_sample(const sn_dataset *dataset, int64_t index, void *
     if (index == set->broken) return sn_fail(SENET_BAD_DATA, "picture %d: broken on purpose", (int)index);
     size_t values = (size_t)dataset->info.height * (size_t)dataset->info.width * 3;
     for (size_t i = 0; i < values; i++) {
-        if (dataset->info.real) ((float *)pixels)[i] = byte_of(index, i);
-        else ((uint8_t *)pixels)[i] = byte_of(index, i);
+        if (dataset->info.real)
+            ((float *)pixels)[i] = byte_of(index, i);
+        else
+            ((uint8_t *)pixels)[i] = byte_of(index, i);
     }
     *label = (int32_t)(index % 7);
     return SENET_OK;
@@ -46,9 +50,11 @@ static senet_status read_sample(const sn_dataset *dataset, int64_t index, void *
 
 static test_set make_set(int64_t count, int height, int width, bool real)
 {
-    return (test_set){.base = {.read = read_sample,
-                               .info = {.name = "test", .count = count, .height = height, .width = width, .classes = 7, .real = real}},
-                      .broken = -1};
+    return (test_set){
+        .base =
+            {.read = read_sample,
+             .info = {.name = "test", .count = count, .height = height, .width = width, .classes = 7, .real = real}},
+        .broken = -1};
 }
 
 static sn_loader *start(const test_set *set, const sn_loader_options *options)
@@ -71,7 +77,8 @@ static uint64_t digest(const test_set *set, const sn_batch *batch)
     size_t n = (size_t)batch->count, values = n * (size_t)set->base.info.height * (size_t)set->base.info.width * 3;
     uint64_t parts[7] = {(uint64_t)batch->epoch,
                          (uint64_t)batch->number,
-                         set->base.info.real ? sn_fnv1a64(batch->real, values * sizeof(float)) : sn_fnv1a64(batch->images, values),
+                         set->base.info.real ? sn_fnv1a64(batch->real, values * sizeof(float))
+                                             : sn_fnv1a64(batch->images, values),
                          sn_fnv1a64(batch->rects, n * 8 * sizeof(int32_t)),
                          sn_fnv1a64(batch->labels, n * sizeof(int32_t)),
                          sn_fnv1a64(batch->indices, n * sizeof(int64_t)),
@@ -199,8 +206,10 @@ static int run(const test_set *set, sn_loader_options options, int stop_after, u
     sn_loader *loader = start(set, &options);
     for (int ends = (int)options.epoch; ends < EPOCHS && count < stop_after;) {
         const sn_batch *batch = next(loader);
-        if (batch) digests[count++] = digest(set, batch);
-        else ends++;
+        if (batch)
+            digests[count++] = digest(set, batch);
+        else
+            ends++;
     }
     sn_loader_destroy(loader);
     return count;
@@ -211,7 +220,8 @@ static void batches_do_not_depend_on_workers_or_on_the_start(void **state)
     (void)state;
     for (int real = 0; real < 2; real++) {
         test_set set = make_set(70, 9, 7, real);
-        sn_loader_options options = {.batch = 3, .shuffle = true, .seed = 77, .augment = {.pad = 2, .flip = true, .cutout = 4}};
+        sn_loader_options options = {
+            .batch = 3, .shuffle = true, .seed = 77, .augment = {.pad = 2, .flip = true, .cutout = 4}};
         uint64_t expected[MANY], got[MANY];
         const int all = run(&set, options, MANY, expected);
         assert_int_equal(all, MANY);
@@ -260,7 +270,10 @@ static uint8_t naive_pixel(int64_t index, const sn_augment_draw *draw, int heigh
     return byte_of(index, ((size_t)source_y * (size_t)width + (size_t)source_x) * 3 + (size_t)c);
 }
 
-static bool inside(const int32_t *rect, int y, int x) { return y >= rect[0] && y < rect[2] && x >= rect[1] && x < rect[3]; }
+static bool inside(const int32_t *rect, int y, int x)
+{
+    return y >= rect[0] && y < rect[2] && x >= rect[1] && x < rect[3];
+}
 
 static void augmented_pictures_are_exact(void **state)
 {
@@ -269,7 +282,9 @@ static void augmented_pictures_are_exact(void **state)
     for (size_t s = 0; s < 4; s++)
         for (int variant = 0; variant < 8; variant++) {
             const int height = shapes[s][0], width = shapes[s][1], shorter = height < width ? height : width;
-            sn_augment augment = {.pad = variant & 1 ? shorter : 0, .flip = variant & 2, .cutout = variant & 4 ? (shorter < 3 ? shorter : 3) : 0};
+            sn_augment augment = {.pad = variant & 1 ? shorter : 0,
+                                  .flip = variant & 2,
+                                  .cutout = variant & 4 ? (shorter < 3 ? shorter : 3) : 0};
             test_set bytes = make_set(50, height, width, false), real = make_set(50, height, width, true);
             sn_loader_options options = {.batch = 50, .shuffle = true, .seed = 6, .augment = augment};
             sn_loader *byte_loader = start(&bytes, &options), *real_loader = start(&real, &options);
@@ -284,7 +299,8 @@ static void augmented_pictures_are_exact(void **state)
                 for (int y = 0; y < height; y++)
                     for (int x = 0; x < width; x++)
                         for (int c = 0; c < 3; c++) {
-                            size_t at = (((size_t)i * (size_t)height + (size_t)y) * (size_t)width + (size_t)x) * 3 + (size_t)c;
+                            size_t at =
+                                (((size_t)i * (size_t)height + (size_t)y) * (size_t)width + (size_t)x) * 3 + (size_t)c;
                             uint8_t expected = naive_pixel(index, &draw, height, width, y, x, c);
                             assert_int_equal(batch->images[at], expected);
                             assert_int_equal(inside(valid, y, x), expected != 0);
@@ -299,8 +315,7 @@ static void augmented_pictures_are_exact(void **state)
 /* Count of an event of probability p in n trials: within 6 standard deviations. */
 static void assert_frequency(int count, int n, double p)
 {
-    if (fabs(count - n * p) > 6 * sqrt(n * p * (1 - p)))
-        fail_msg("%d of %d, expected about %.0f", count, n, n * p);
+    if (fabs(count - n * p) > 6 * sqrt(n * p * (1 - p))) fail_msg("%d of %d, expected about %.0f", count, n, n * p);
 }
 
 static void offsets_flips_and_cuts_are_uniform(void **state)
@@ -316,7 +331,8 @@ static void offsets_flips_and_cuts_are_uniform(void **state)
         both[draw.down + 4][draw.right + 4]++;
         flips += draw.flip;
         /* The centre: rows [centre - 8, centre + 8), clipped at one border at most. */
-        int y = draw.cut[0] > 0 ? draw.cut[0] + 8 : draw.cut[2] - 8, x = draw.cut[1] > 0 ? draw.cut[1] + 8 : draw.cut[3] - 8;
+        int y = draw.cut[0] > 0 ? draw.cut[0] + 8 : draw.cut[2] - 8,
+            x = draw.cut[1] > 0 ? draw.cut[1] + 8 : draw.cut[3] - 8;
         assert_true(y >= 0 && y < 32 && x >= 0 && x < 32);
         assert_int_equal(draw.cut[0], y < 8 ? 0 : y - 8);
         assert_int_equal(draw.cut[2], y > 24 ? 32 : y + 8);
@@ -344,9 +360,17 @@ static void bad_options_are_refused(void **state)
     (void)state;
     test_set set = make_set(10, 8, 6, false);
     const sn_loader_options bad[] = {
-        {.batch = 0}, {.batch = -1}, {.batch = 4, .workers = -1}, {.batch = 4, .workers = 100000},
-        {.batch = 11, .drop_last = true}, {.batch = 4, .start = 4}, {.batch = 4, .start = -1}, {.batch = 4, .epoch = -1},
-        {.batch = 4, .augment = {.pad = 7}}, {.batch = 4, .augment = {.pad = -1}}, {.batch = 4, .augment = {.cutout = -1}},
+        {.batch = 0},
+        {.batch = -1},
+        {.batch = 4, .workers = -1},
+        {.batch = 4, .workers = 100000},
+        {.batch = 11, .drop_last = true},
+        {.batch = 4, .start = 4},
+        {.batch = 4, .start = -1},
+        {.batch = 4, .epoch = -1},
+        {.batch = 4, .augment = {.pad = 7}},
+        {.batch = 4, .augment = {.pad = -1}},
+        {.batch = 4, .augment = {.cutout = -1}},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         sn_loader *loader = (sn_loader *)&loader;
@@ -355,7 +379,8 @@ static void bad_options_are_refused(void **state)
     }
     test_set huge = make_set(INT64_C(1) << 50, 1 << 20, 1 << 20, true);
     sn_loader *loader = NULL;
-    assert_int_equal(sn_loader_create(&huge.base, &(sn_loader_options){.batch = INT64_C(1) << 50}, &loader), SENET_USAGE);
+    assert_int_equal(sn_loader_create(&huge.base, &(sn_loader_options){.batch = INT64_C(1) << 50}, &loader),
+                     SENET_USAGE);
     assert_null(loader);
     sn_loader_destroy(NULL);
 }
@@ -394,7 +419,8 @@ static void a_loader_can_be_destroyed_at_any_moment(void **state)
     test_set set = make_set(1000, 4, 4, false);
     set.sleep_us = 300;
     for (int taken = 0; taken < 12; taken++) {
-        sn_loader *loader = start(&set, &(sn_loader_options){.batch = 1 + taken % 3 * 300, .workers = 4, .shuffle = true});
+        sn_loader *loader =
+            start(&set, &(sn_loader_options){.batch = 1 + taken % 3 * 300, .workers = 4, .shuffle = true});
         for (int i = 0; i < taken / 3 % 3; i++) assert_non_null(next(loader));
         sn_loader_destroy(loader); /* batches are half filled, workers wait for slots */
     }

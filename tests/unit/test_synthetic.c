@@ -129,7 +129,8 @@ static void classes_are_dealt_in_turn(void **state)
 {
     (void)state;
     sn_dataset *dataset = NULL;
-    assert_int_equal(sn_dataset_open("synthetic:classes=3,train=20,val=7,seed=5,size=40", SN_SPLIT_VAL, &dataset), SENET_OK);
+    assert_int_equal(sn_dataset_open("synthetic:classes=3,train=20,val=7,seed=5,size=40", SN_SPLIT_VAL, &dataset),
+                     SENET_OK);
     const sn_dataset_info *info = sn_dataset_describe(dataset);
     assert_int_equal(info->count, 7);
     assert_int_equal(info->classes, 3);
@@ -166,9 +167,10 @@ static void a_set_beyond_the_cache_is_drawn_as_it_is_read(void **state)
 static void bad_options_are_refused(void **state)
 {
     (void)state;
-    const char *const bad[] = {"synthetic:classes=11",  "synthetic:classes=1", "synthetic:train=0",   "synthetic:val=-1",
-                               "synthetic:train=1e4",   "synthetic:seed=",     "synthetic:size=15",   "synthetic:size=513",
-                               "synthetic:colour=blue", "synthetic:train",     "synthetic:train=5x,", "synthetic:seed=99999999999999999999"};
+    const char *const bad[] = {
+        "synthetic:classes=11",  "synthetic:classes=1", "synthetic:train=0",   "synthetic:val=-1",
+        "synthetic:train=1e4",   "synthetic:seed=",     "synthetic:size=15",   "synthetic:size=513",
+        "synthetic:colour=blue", "synthetic:train",     "synthetic:train=5x,", "synthetic:seed=99999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         sn_dataset *dataset = NULL;
         assert_int_equal(sn_dataset_open(bad[i], SN_SPLIT_TRAIN, &dataset), SENET_USAGE);
