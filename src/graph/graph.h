@@ -78,7 +78,7 @@ typedef struct sn_attrs {
         struct { int32_t begin, count; } slice;                  /* channels [begin, begin + count) */
         struct { int32_t index, branch; bool even; } mix;        /* unit number; mix_grad: which branch; even: beta = 0.5 */
         struct { float probability; int32_t salt; } dropout;     /* salt tells the layers of a network apart */
-        struct { float smoothing; } loss;
+        struct { double smoothing; } loss;
         struct { float mean[3], std[3]; } normalize;             /* on values in 0..1 */
         struct { int32_t index; } param;                         /* graph->params[index] */
         struct { sn_shape shape; sn_dtype dtype; } source;       /* input; shape.n = images per batch */

@@ -44,7 +44,7 @@ typedef struct sn_build_options {
     sn_input_kind input;   /* SN_INPUT_U8 puts a normalize node in front */
     float mean[3], std[3]; /* for SN_INPUT_U8, on values in 0..1 */
     bool loss;             /* append cross entropy on "labels", output "loss" */
-    float smoothing;
+    double smoothing;
     const char *const *taps; /* nodes to make outputs, under their own names: "layer1.0", "layer1.0.se.gate" */
     size_t taps_count;
     bool no_fuse;          /* leave the graph as the zoo wrote it (tests) */
