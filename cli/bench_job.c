@@ -10,9 +10,13 @@
 
 /* ---- inputs ---- */
 
-static size_t element_bytes(sn_dtype dtype) { return dtype == SN_U8 ? 1 : dtype == SN_U64 ? 8 : 4; }
+static size_t element_bytes(sn_dtype dtype)
+{
+    return dtype == SN_U8 ? 1 : dtype == SN_U64 ? 8 : 4;
+}
 
-/* Fills an input so that the network can run: labels are classes, the rectangles of a picture are the whole and none. */
+/* Fills an input so that the network can run: labels are classes, the rectangles of a picture are the whole and none.
+ */
 static void fill_input(const sn_node *node, int64_t height, int64_t width, int64_t classes, void *buffer)
 {
     uint64_t key = sn_fnv1a64_text(node->name);
@@ -22,12 +26,20 @@ static void fill_input(const sn_node *node, int64_t height, int64_t width, int64
         uint64_t bits = sn_rng_u64(key, (uint64_t)i);
         double u = sn_rng_uniform(key, (uint64_t)i);
         switch (node->dtype) {
-        case SN_REAL: ((float *)buffer)[i] = (float)(shake ? u : 2 * u - 1); break;
-        case SN_U8: ((uint8_t *)buffer)[i] = (uint8_t)bits; break;
-        case SN_U64: ((uint64_t *)buffer)[i] = bits; break;
+        case SN_REAL:
+            ((float *)buffer)[i] = (float)(shake ? u : 2 * u - 1);
+            break;
+        case SN_U8:
+            ((uint8_t *)buffer)[i] = (uint8_t)bits;
+            break;
+        case SN_U64:
+            ((uint64_t *)buffer)[i] = bits;
+            break;
         case SN_I32:
-            if (!rects) ((int32_t *)buffer)[i] = (int32_t)(i % classes);
-            else ((int32_t *)buffer)[i] = i % 8 == 2 ? (int32_t)height : i % 8 == 3 ? (int32_t)width : 0;
+            if (!rects)
+                ((int32_t *)buffer)[i] = (int32_t)(i % classes);
+            else
+                ((int32_t *)buffer)[i] = i % 8 == 2 ? (int32_t)height : i % 8 == 3 ? (int32_t)width : 0;
             break;
         }
     }
@@ -84,8 +96,9 @@ senet_status bench_job_create(senet_model *model, bool training, int64_t height,
     job->height = height ? height : model->preprocess.height;
     job->width = width ? width : model->preprocess.width;
     if (!model->threads) model->threads = sn_default_threads();
-    SN_RETURN_IF_FAILED(training ? build_training(job)
-                                 : sn_model_build_inference(model, batch, job->height, job->width, NULL, 0, &job->graph));
+    SN_RETURN_IF_FAILED(training
+                            ? build_training(job)
+                            : sn_model_build_inference(model, batch, job->height, job->width, NULL, 0, &job->graph));
     sn_program_options options = {.threads = model->threads,
                                   .reference_only = model->reference_only,
                                   .params = model->params,

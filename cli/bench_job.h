@@ -1,4 +1,5 @@
-/* bench_job.h - a network made ready to be timed: its program, inputs of random numbers, a step of training or inference. */
+/* bench_job.h - a network made ready to be timed: its program, inputs of random numbers, a step of training or
+ * inference. */
 #ifndef SENET_CLI_BENCH_JOB_H
 #define SENET_CLI_BENCH_JOB_H
 
@@ -14,7 +15,7 @@ typedef struct bench_job {
     sn_params *gradients, *velocity; /* training only, as is what follows */
     sn_update_plan update;
     sn_train_config config;
-    void **buffers;                  /* of the graph's inputs */
+    void **buffers; /* of the graph's inputs */
     size_t buffers_count;
 } bench_job;
 

@@ -75,7 +75,10 @@ static layer layer_of(const result *r, const sn_step_profile *step)
 }
 
 /* Steps that ran only once, before the timed runs: weights folded and packed. */
-static bool is_timed(const sn_step_profile *step) { return step->seconds > 0; }
+static bool is_timed(const sn_step_profile *step)
+{
+    return step->seconds > 0;
+}
 
 static void add_json(sn_text *text, const result *r)
 {
@@ -151,6 +154,7 @@ static void add_table(sn_text *text, const result *r)
 
 static senet_status report(const bench_job *job, timing *times, const cli_arguments *arguments)
 {
+    if (times->count == 0) return sn_fail(SENET_INTERNAL, "no run was timed");
     qsort(times->seconds, times->count, sizeof *times->seconds, by_value);
     double median = 1e-3 * percentile(times, 0.5);
     result r = {.job = job,
@@ -159,8 +163,10 @@ static senet_status report(const bench_job *job, timing *times, const cli_argume
                 .images_per_second = (double)job->batch / median,
                 .gflops = 2e-9 * (double)bench_job_macs(job) / median};
     sn_text text = {0};
-    if (cli_flag(arguments, "json")) add_json(&text, &r);
-    else add_table(&text, &r);
+    if (cli_flag(arguments, "json"))
+        add_json(&text, &r);
+    else
+        add_table(&text, &r);
     return cli_print_text(&text);
 }
 
@@ -174,7 +180,8 @@ static int run(const cli_arguments *arguments)
     SN_TRY(cli_open_network(arguments, &model), cleanup);
     if (!cli_text(arguments, "weights")) SN_TRY(cli_fill_test_weights(model->layout, model->params, 1), cleanup);
     cli_input_size(arguments, &height, &width);
-    SN_TRY(bench_job_create(model, cli_flag(arguments, "train"), height, width, cli_integer(arguments, "batch-size"), &job),
+    SN_TRY(bench_job_create(model, cli_flag(arguments, "train"), height, width, cli_integer(arguments, "batch-size"),
+                            &job),
            cleanup);
     SN_TRY(measure(&job, cli_integer(arguments, "runs"), cli_real(arguments, "seconds"), &times), cleanup);
     status = report(&job, &times, arguments);
@@ -190,12 +197,21 @@ static const cli_option options[] = {
     CLI_OPTION_WEIGHTS("its weights; the time does not depend on them"),
     {.name = "train", .type = CLI_FLAG, .help = "time a training step: forward, backward, update"},
     {.name = "layers", .type = CLI_FLAG, .help = "also show every layer's time, kernel and speed"},
-    {.name = "size", .type = CLI_SIZE, .metavar = "SIDE|HxW", .least = 1, .most = 16384,
-     .usual = "the network's own", .help = "input in pixels"},
+    {.name = "size",
+     .type = CLI_SIZE,
+     .metavar = "SIDE|HxW",
+     .least = 1,
+     .most = 16384,
+     .usual = "the network's own",
+     .help = "input in pixels"},
     CLI_OPTION_BATCH("1"),
-    {.name = "runs", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = MOST_RUNS,
-     .help = "time exactly N runs"},
-    {.name = "seconds", .type = CLI_REAL, .metavar = "S", .least = 0, .most = 86400, .standard = "3",
+    {.name = "runs", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = MOST_RUNS, .help = "time exactly N runs"},
+    {.name = "seconds",
+     .type = CLI_REAL,
+     .metavar = "S",
+     .least = 0,
+     .most = 86400,
+     .standard = "3",
      .help = "without --runs: go on so long, and for at least 5 runs"},
     CLI_OPTION_THREADS,
     CLI_OPTION_PRECISION,
@@ -220,7 +236,8 @@ const cli_verb cli_bench = {
     .summary = "measure latency and throughput on this machine",
     .description =
         "Runs the network on random pictures already in memory: three runs to warm up, then the timed ones. Prints the "
-        "fastest run, the median (p50) and the 90th and 99th percentile; images/s and GFLOP/s (two for a multiply-add of "
+        "fastest run, the median (p50) and the 90th and 99th percentile; images/s and GFLOP/s (two for a multiply-add "
+        "of "
         "convolutions and linear layers) follow from the median.",
     .options = options,
     .examples = examples,

@@ -19,9 +19,9 @@ typedef struct split_report {
     const char *name; /* "train", "val" */
     int64_t images, unreadable, classes;
     int height, width;
-    bool real;        /* float32 samples: there are no bytes to average */
+    bool real; /* float32 samples: there are no bytes to average */
     int64_t *by_class;
-    char **labels;    /* class names, or NULL */
+    char **labels; /* class names, or NULL */
     double mean[3], std[3];
 } split_report;
 
@@ -39,7 +39,8 @@ static senet_status copy_labels(const sn_dataset_info *info, split_report *repor
     if (!report->by_class || (info->labels && !report->labels))
         return sn_fail_memory((size_t)info->classes * sizeof *report->by_class, "the class counts");
     for (int64_t k = 0; info->labels && k < info->classes; k++)
-        if (!(report->labels[k] = strdup(info->labels[k]))) return sn_fail_memory(strlen(info->labels[k]), "a class name");
+        if (!(report->labels[k] = strdup(info->labels[k])))
+            return sn_fail_memory(strlen(info->labels[k]), "a class name");
     return SENET_OK;
 }
 
@@ -162,8 +163,10 @@ static int describe(const char *spec, bool full, bool as_json)
     }
     for (int i = 0; i < 2; i++) {
         unreadable += splits[i].unreadable;
-        if (as_json) add_split_json(&json, &splits[i], full);
-        else add_split_text(&text, &splits[i], full);
+        if (as_json)
+            add_split_json(&json, &splits[i], full);
+        else
+            add_split_text(&text, &splits[i], full);
     }
     if (as_json) {
         sn_json_close_array(&json);
@@ -223,7 +226,8 @@ static senet_status extract_one(const sn_dataset *dataset, int64_t index, const 
     SN_TRY(sn_dataset_get(dataset, index, pixels, &label), cleanup);
     sn_text_printf(&path, "%s/%05lld-", directory, (long long)index);
     if (info->labels) /* a name from a file: nothing but letters and digits becomes part of a path */
-        for (const char *c = info->labels[label]; *c; c++) sn_text_add_char(&path, isalnum((unsigned char)*c) ? *c : '_');
+        for (const char *c = info->labels[label]; *c; c++)
+            sn_text_add_char(&path, isalnum((unsigned char)*c) ? *c : '_');
     else
         sn_text_printf(&path, "%d", label);
     sn_text_add_string(&path, ".png");
@@ -298,14 +302,20 @@ static int run(const cli_arguments *arguments)
 
 static const cli_option options[] = {
     {.name = "output", .type = CLI_TEXT, .metavar = "DIR", .help = "get, synth, extract: the folder to write to"},
-    {.name = "count", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 1000000, .standard = "10",
+    {.name = "count",
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 1,
+     .most = 1000000,
+     .standard = "10",
      .help = "extract: how many pictures"},
     CLI_OPTION_JSON,
     CLI_OPTIONS_END,
 };
 
 static const cli_example examples[] = {
-    {"senet data get cifar10 --output data", "Download CIFAR-10 from its authors' site; a broken download goes on where it stopped"},
+    {"senet data get cifar10 --output data",
+     "Download CIFAR-10 from its authors' site; a broken download goes on where it stopped"},
     {"senet data verify cifar10:data", "Read every picture, report what cannot be read"},
     {"senet data stat cifar10:data", "Pictures by class, mean and standard deviation of the channels"},
     {"senet data synth --output data", "Made-up pictures in CIFAR's format, for trying things without a download"},
@@ -320,9 +330,11 @@ const cli_verb cli_data = {
     .most_operands = 2,
     .summary = "download, check, make and describe data sets",
     .description =
-        "get NAME downloads cifar10 or cifar100 (about 170 MB), checks it and unpacks it into --output. verify DATA and stat "
+        "get NAME downloads cifar10 or cifar100 (about 170 MB), checks it and unpacks it into --output. verify DATA "
+        "and stat "
         "DATA read every picture of a data set. synth [OPTIONS] writes synthetic pictures as a data set in CIFAR-10's "
-        "format; options as for --data synthetic:classes=..,train=..,val=..,seed=..,size=... extract DATA writes the first --count "
+        "format; options as for --data synthetic:classes=..,train=..,val=..,seed=..,size=... extract DATA writes the "
+        "first --count "
         "validation pictures as PNG files named by number and class.",
     .options = options,
     .examples = examples,

@@ -14,7 +14,10 @@ static void show(void *context, int64_t done, int64_t total)
     cli_progress_draw((double)done / (double)total, "%lld of %lld images", (long long)done, (long long)total);
 }
 
-static double percent(int64_t errors, int64_t images) { return 100.0 * (double)errors / (double)images; }
+static double percent(int64_t errors, int64_t images)
+{
+    return 100.0 * (double)errors / (double)images;
+}
 
 static senet_status print_result(const senet_model *model, const char *data, const sn_eval_result *result, bool as_json)
 {
@@ -37,8 +40,8 @@ static senet_status print_result(const senet_model *model, const char *data, con
         sn_json_close_object(&json);
     } else {
         sn_text_printf(&text, "%s on %s: %s images\n", model->name, data, cli_grouped(result->images));
-        sn_text_printf(&text, "top-1 error %6.2f%%  (%s)\ntop-5 error %6.2f%%  (%s)\n", top1, cli_grouped(result->top1_errors),
-                       top5, cli_grouped(result->top5_errors));
+        sn_text_printf(&text, "top-1 error %6.2f%%  (%s)\ntop-5 error %6.2f%%  (%s)\n", top1,
+                       cli_grouped(result->top1_errors), top5, cli_grouped(result->top5_errors));
         sn_text_printf(&text, "loss        %7.4f\nspeed       %.1f images/s", result->loss, rate);
     }
     return cli_print_text(&text);
@@ -66,7 +69,8 @@ static int run(const cli_arguments *arguments)
                            .progress = show};
     senet_status status;
     SN_TRY(cli_open_network(arguments, &model), cleanup);
-    SN_TRY(sn_dataset_open(data, cli_choice(arguments, "split") == 0 ? SN_SPLIT_VAL : SN_SPLIT_TRAIN, &dataset), cleanup);
+    SN_TRY(sn_dataset_open(data, cli_choice(arguments, "split") == 0 ? SN_SPLIT_VAL : SN_SPLIT_TRAIN, &dataset),
+           cleanup);
     SN_TRY(check_classes(model, dataset, data), cleanup);
     SN_TRY(sn_evaluate(&model->spec, model->params, &model->preprocess, dataset, &how, &result), cleanup);
     cli_progress_clear();
@@ -78,11 +82,22 @@ cleanup:
 }
 
 static const cli_option options[] = {
-    {.name = "weights", .type = CLI_TEXT, .metavar = "FILE", .required = true, .help = "the weights to judge (safetensors)"},
+    {.name = "weights",
+     .type = CLI_TEXT,
+     .metavar = "FILE",
+     .required = true,
+     .help = "the weights to judge (safetensors)"},
     CLI_OPTION_MODEL("the network, where the file does not say"),
-    {.name = "data", .type = CLI_TEXT, .metavar = "DATA", .required = true,
+    {.name = "data",
+     .type = CLI_TEXT,
+     .metavar = "DATA",
+     .required = true,
      .help = "cifar10:DIR, cifar100:DIR, synthetic[:OPTIONS] or tensors:FILE"},
-    {.name = "split", .type = CLI_CHOICE, .metavar = "SPLIT", .choices = "val|train", .standard = "val",
+    {.name = "split",
+     .type = CLI_CHOICE,
+     .metavar = "SPLIT",
+     .choices = "val|train",
+     .standard = "val",
      .help = "which pictures of the data set"},
     CLI_OPTION_BATCH("100"),
     CLI_OPTION_WORKERS,
@@ -96,7 +111,8 @@ static const cli_option options[] = {
 
 static const cli_example examples[] = {
     {"senet eval --weights run/best.safetensors --data cifar10:data", "Errors on the 10,000 test pictures of CIFAR-10"},
-    {"senet eval --weights run/best.safetensors --data cifar10:data --split train --json", "On the training pictures, as JSON"},
+    {"senet eval --weights run/best.safetensors --data cifar10:data --split train --json",
+     "On the training pictures, as JSON"},
     {"senet eval --weights resnet20.safetensors --model cifar_resnet20 --data cifar10:data",
      "Weights of another library, which do not name their network"},
     {NULL, NULL},

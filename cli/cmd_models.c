@@ -39,8 +39,8 @@ static void add_json(sn_json_writer *json, const model_row *row)
 
 static void add_line(sn_text *text, const model_row *row)
 {
-    sn_text_printf(text, "%-28s %5d %7lld %12s %15s  %s\n", row->name, row->spec.native_size, (long long)row->spec.classes,
-                   cli_grouped(row->params), cli_grouped(row->macs), row->summary);
+    sn_text_printf(text, "%-28s %5d %7lld %12s %15s  %s\n", row->name, row->spec.native_size,
+                   (long long)row->spec.classes, cli_grouped(row->params), cli_grouped(row->macs), row->summary);
 }
 
 static int run(const cli_arguments *arguments)
@@ -50,16 +50,22 @@ static int run(const cli_arguments *arguments)
     bool as_json = cli_flag(arguments, "json");
     senet_status status = SENET_OK;
     model_row row;
-    if (as_json) sn_json_open_array(&json, NULL);
-    else sn_text_printf(&text, "%-28s %5s %7s %12s %15s\n", "name", "input", "classes", "parameters", "multiply-adds");
+    if (as_json)
+        sn_json_open_array(&json, NULL);
+    else
+        sn_text_printf(&text, "%-28s %5s %7s %12s %15s\n", "name", "input", "classes", "parameters", "multiply-adds");
     for (size_t i = 0; sn_zoo_list(i, &row.name, &row.summary); i++) {
         SN_TRY(measure(&row), cleanup);
-        if (as_json) add_json(&json, &row);
-        else add_line(&text, &row);
+        if (as_json)
+            add_json(&json, &row);
+        else
+            add_line(&text, &row);
     }
-    if (as_json) sn_json_close_array(&json);
+    if (as_json)
+        sn_json_close_array(&json);
     else
-        sn_text_printf(&text, "\nOptions follow the name, se_resnet50:r=8,squeeze=max; `senet summary MODEL` shows the layers.");
+        sn_text_printf(
+            &text, "\nOptions follow the name, se_resnet50:r=8,squeeze=max; `senet summary MODEL` shows the layers.");
     status = cli_print_text(&text);
 cleanup:
     sn_text_free(&text);
@@ -70,7 +76,8 @@ static const cli_option options[] = {CLI_OPTION_JSON, CLI_OPTIONS_END};
 
 static const cli_example examples[] = {
     {"senet models", "Every network, a line each"},
-    {"senet models --json", "The same for a program: [{\"name\", \"input\", \"classes\", \"params\", \"macs\", \"summary\"}, ...]"},
+    {"senet models --json",
+     "The same for a program: [{\"name\", \"input\", \"classes\", \"params\", \"macs\", \"summary\"}, ...]"},
     {NULL, NULL},
 };
 
@@ -79,12 +86,15 @@ const cli_verb cli_models = {
     .operands = "",
     .summary = "list the networks by name",
     .description =
-        "Lists the networks with the side of their input in pixels, classes, learnable parameters and multiply-adds of one "
+        "Lists the networks with the side of their input in pixels, classes, learnable parameters and multiply-adds of "
+        "one "
         "image (convolutions and linear layers).\n\n"
         "The prefix se_ puts a Squeeze-and-Excitation block into every unit. Options follow a colon, in any order: "
         "r=16 (reduction), squeeze=avg|max|none, gate=sigmoid|tanh|relu, stages=2+3 (where SE blocks are), "
-        "place=standard|pre|post|identity|3x3, bias=1|0, classes=N; ResNets: down=1x1|3x3 and pool=ceil|pad1 (3x3 and pad1 "
-        "for torchvision's and timm's weights); mobilenet: width=1.0, act=relu|relu6, pad=symmetric|tf_same; CIFAR ResNets: "
+        "place=standard|pre|post|identity|3x3, bias=1|0, classes=N; ResNets: down=1x1|3x3 and pool=ceil|pad1 (3x3 and "
+        "pad1 "
+        "for torchvision's and timm's weights); mobilenet: width=1.0, act=relu|relu6, pad=symmetric|tf_same; CIFAR "
+        "ResNets: "
         "pad=center|end. Families take other depths: cifar_resnetN (N = 6n+2), cifar_preresnetN, wrnD_K (D = 6n+4), "
         "shake_shake26_2xWd, shake_even29_2xGxWd.",
     .options = options,

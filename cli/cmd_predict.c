@@ -20,21 +20,24 @@ typedef enum format { FORMAT_TEXT, FORMAT_CSV, FORMAT_JSON } format;
 typedef struct predict {
     senet_model *model;
     cli_pictures pictures;
-    size_t group;     /* pictures at once */
+    size_t group; /* pictures at once */
     int top_count, threads;
     format format;
-    float *input;     /* group x H x W x 3: those that could be read, without gaps */
-    float *logits;    /* group x K */
+    float *input;  /* group x H x W x 3: those that could be read, without gaps */
+    float *logits; /* group x K */
     senet_status *states;
-    char **failures;  /* message of each picture that could not be read, or NULL */
+    char **failures; /* message of each picture that could not be read, or NULL */
     senet_prediction *top;
-    size_t first;     /* number of the group's first picture */
-    int code;         /* exit code so far */
-    sn_text text;     /* JSON is collected, the others are printed as they come */
+    size_t first; /* number of the group's first picture */
+    int code;     /* exit code so far */
+    sn_text text; /* JSON is collected, the others are printed as they come */
     sn_json_writer json;
 } predict;
 
-static const char *shown_name(const char *path) { return strcmp(path, "-") == 0 ? "standard input" : path; }
+static const char *shown_name(const char *path)
+{
+    return strcmp(path, "-") == 0 ? "standard input" : path;
+}
 
 static void prepare_one(void *context, int64_t index, int worker)
 {
@@ -140,9 +143,12 @@ static senet_status run_group(predict *p, size_t count)
         const char *file = shown_name(p->pictures.paths[p->first + i]);
         sn_model_top(p->model, logits, p->top_count, p->top);
         logits += p->model->spec.classes;
-        if (p->format == FORMAT_JSON) add_json(p, file);
-        else if (p->format == FORMAT_CSV) add_csv(p, file);
-        else add_text(p, file);
+        if (p->format == FORMAT_JSON)
+            add_json(p, file);
+        else if (p->format == FORMAT_CSV)
+            add_csv(p, file);
+        else
+            add_text(p, file);
     }
     return p->format == FORMAT_JSON ? SENET_OK : print_collected(p);
 }
@@ -217,9 +223,19 @@ static int run(const cli_arguments *arguments)
 }
 
 static const cli_option options[] = {
-    {.name = "weights", .type = CLI_TEXT, .metavar = "FILE", .required = true, .help = "the trained network (safetensors)"},
+    {.name = "weights",
+     .type = CLI_TEXT,
+     .metavar = "FILE",
+     .required = true,
+     .help = "the trained network (safetensors)"},
     CLI_OPTION_MODEL("the network, where the file does not say"),
-    {.name = "topk", .letter = 'k', .type = CLI_INTEGER, .metavar = "K", .least = 1, .most = 100000, .standard = "5",
+    {.name = "topk",
+     .letter = 'k',
+     .type = CLI_INTEGER,
+     .metavar = "K",
+     .least = 1,
+     .most = 100000,
+     .standard = "5",
      .help = "classes shown for a picture"},
     {.name = "csv", .type = CLI_FLAG, .help = "print comma-separated values: file,rank,class,label,probability"},
     CLI_OPTION_JSON,
@@ -234,8 +250,10 @@ static const cli_option options[] = {
 
 static const cli_example examples[] = {
     {"senet predict --weights run/best.safetensors cat.jpg", "What is in a picture"},
-    {"senet predict --weights run/best.safetensors --topk 1 --csv photos > classes.csv", "Every picture of a folder, as a table"},
-    {"senet predict --weights run/best.safetensors --json *.png", "For a program: [{\"file\", \"top\": [{\"class\", \"label\", \"probability\"}]}]"},
+    {"senet predict --weights run/best.safetensors --topk 1 --csv photos > classes.csv",
+     "Every picture of a folder, as a table"},
+    {"senet predict --weights run/best.safetensors --json *.png",
+     "For a program: [{\"file\", \"top\": [{\"class\", \"label\", \"probability\"}]}]"},
     {"cat cat.jpg | senet predict --weights run/best.safetensors -", "A picture from standard input"},
     {NULL, NULL},
 };
@@ -247,9 +265,11 @@ const cli_verb cli_predict = {
     .most_operands = -1,
     .summary = "classify pictures",
     .description =
-        "Reads JPEG and PNG pictures, of a folder every .jpg, .jpeg and .png below it, \"-\" from standard input; prepares "
+        "Reads JPEG and PNG pictures, of a folder every .jpg, .jpeg and .png below it, \"-\" from standard input; "
+        "prepares "
         "them as the weights file says; prints the most probable classes with their labels and probabilities.\n\n"
-        "A picture that cannot be read is reported on standard error and left out; the exit code is then 65, or 66 where "
+        "A picture that cannot be read is reported on standard error and left out; the exit code is then 65, or 66 "
+        "where "
         "files were missing and nothing else was wrong.",
     .options = options,
     .examples = examples,

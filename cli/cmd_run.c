@@ -36,13 +36,15 @@ static senet_status open_input(const char *path, job *j)
     const int64_t *dims = j->input->dims;
     bool fits = j->input->rank == 4 && dims[0] >= 1 && dims[1] == 3 && dims[2] >= 1 && dims[3] >= 1;
     if (!fits)
-        return sn_fail(SENET_BAD_DATA, "%s: tensor 'input' has %d dimensions%s; it must be N,3,H,W with at least one image",
-                       path, (int)j->input->rank, j->input->rank == 4 ? " of the wrong sizes" : "");
+        return sn_fail(SENET_BAD_DATA,
+                       "%s: tensor 'input' has %d dimensions%s; it must be N,3,H,W with at least one image", path,
+                       (int)j->input->rank, j->input->rank == 4 ? " of the wrong sizes" : "");
     int64_t area = dims[2] * dims[3], elements = dims[0] * 3 * area;
     size_t bytes = (size_t)elements * sizeof(float);
     float *planes = malloc(bytes);
     j->images = malloc(bytes);
-    senet_status status = planes && j->images ? sn_tensor_to_f32(j->file, j->input, planes) : sn_fail_memory(bytes, "the input");
+    senet_status status =
+        planes && j->images ? sn_tensor_to_f32(j->file, j->input, planes) : sn_fail_memory(bytes, "the input");
     for (int64_t n = 0; n < dims[0] && status == SENET_OK; n++)
         for (int64_t c = 0; c < 3; c++)
             for (int64_t i = 0; i < area; i++) j->images[(n * area + i) * 3 + c] = planes[(n * 3 + c) * area + i];
@@ -65,25 +67,35 @@ static senet_status check_taps(const senet_model *model, const cli_value *taps)
                 sn_text_printf(&names, "%s%s", names.length ? "|" : "", graph->nodes[k].name);
         int length = 0;
         const char *nearest = cli_nearest(tap, sn_text_string(&names), &length);
-        if (length) sn_fail(SENET_USAGE, "--tap %s: no such node; did you mean %.*s?", tap, length, nearest);
-        else sn_fail(SENET_USAGE, "--tap %s: no such node; senet summary %s lists them", tap, model->name);
+        if (length)
+            sn_fail(SENET_USAGE, "--tap %s: no such node; did you mean %.*s?", tap, length, nearest);
+        else
+            sn_fail(SENET_USAGE, "--tap %s: no such node; senet summary %s lists them", tap, model->name);
         sn_text_free(&names);
         return SENET_USAGE;
     }
     return SENET_OK;
 }
 
-static senet_status allocate_outputs(const sn_graph *graph, const cli_value *taps, int64_t images, job *j)
+/* Whether tap `i` is an output already: the logits always are, and a tap may be given twice. */
+static bool is_repeated(const cli_value *taps, int i)
+{
+    bool repeated = strcmp(taps->texts[i], "logits") == 0;
+    for (int k = 0; k < i; k++) repeated = repeated || strcmp(taps->texts[i], taps->texts[k]) == 0;
+    return repeated;
+}
+
+/* Makes room for every output of all images, once a program knows their shapes. */
+static senet_status allocate_outputs(const sn_program *program, const cli_value *taps, int64_t images, job *j)
 {
     j->outputs = calloc((size_t)taps->count + 1, sizeof *j->outputs);
     if (!j->outputs) return sn_fail_memory(((size_t)taps->count + 1) * sizeof *j->outputs, "the list of outputs");
     for (int i = -1; i < taps->count; i++) {
         const char *name = i < 0 ? "logits" : taps->texts[i];
-        bool seen = false;
-        for (size_t k = 0; k < j->outputs_count; k++) seen = seen || strcmp(j->outputs[k].name, name) == 0;
-        if (seen) continue;
-        sn_shape shape = graph->nodes[sn_graph_find_output(graph, name)].shape;
+        if (i >= 0 && is_repeated(taps, i)) continue;
+        sn_shape shape;
         int64_t elements;
+        sn_program_output(program, name, &shape);
         shape.n = images;
         if (!sn_multiply(images, shape.h * shape.w * shape.c, &elements) || elements > INT64_MAX / 8)
             return sn_fail(SENET_USAGE, "output '%s' of %lld images is too large", name, (long long)images);
@@ -109,9 +121,8 @@ static senet_status run_batch(job *j, const cli_value *taps, int64_t first, int6
                               sn_graph **graph, sn_program **program)
 {
     if (*capacity != count) {
-        sn_program_options options = {.threads = j->model->threads,
-                                      .reference_only = j->model->reference_only,
-                                      .params = j->model->params};
+        sn_program_options options = {
+            .threads = j->model->threads, .reference_only = j->model->reference_only, .params = j->model->params};
         sn_program_destroy(*program);
         sn_graph_destroy(*graph);
         *program = NULL;
@@ -120,10 +131,10 @@ static senet_status run_batch(job *j, const cli_value *taps, int64_t first, int6
         SN_RETURN_IF_FAILED(sn_program_create(*graph, &options, program));
         *capacity = count;
     }
-    if (!j->outputs) SN_RETURN_IF_FAILED(allocate_outputs(*graph, taps, j->input->dims[0], j));
     const float *images = j->images + first * 3 * j->input->dims[2] * j->input->dims[3];
     SN_RETURN_IF_FAILED(sn_program_set_input(*program, "input", images));
     SN_RETURN_IF_FAILED(sn_program_run(*program));
+    if (!j->outputs) SN_RETURN_IF_FAILED(allocate_outputs(*program, taps, j->input->dims[0], j));
     for (size_t i = 0; i < j->outputs_count; i++)
         collect(&j->outputs[i], sn_program_output(*program, j->outputs[i].name, NULL), first, count);
     return SENET_OK;
@@ -138,8 +149,9 @@ static senet_status run_network(job *j, const cli_value *taps, int64_t batch)
     for (int64_t first = 0; first < images && status == SENET_OK; first += batch) {
         int64_t count = images - first < batch ? images - first : batch;
         status = run_batch(j, taps, first, count, &capacity, &graph, &program);
-        if (images > batch) cli_progress_draw((double)first / (double)images, "%lld of %lld images", (long long)first,
-                                              (long long)images);
+        if (images > batch)
+            cli_progress_draw((double)first / (double)images, "%lld of %lld images", (long long)first,
+                              (long long)images);
     }
     cli_progress_clear();
     sn_program_destroy(program);
@@ -190,7 +202,8 @@ static senet_status print_result(const job *j, const char *path, bool as_json)
             cli_add_shape(&json, "shape", output->shape, logits);
             sn_json_close_object(&json);
         } else if (logits)
-            sn_text_printf(&text, "\n  %-32s %lldx%lld", output->name, (long long)output->shape.n, (long long)output->shape.c);
+            sn_text_printf(&text, "\n  %-32s %lldx%lld", output->name, (long long)output->shape.n,
+                           (long long)output->shape.c);
         else
             sn_text_printf(&text, "\n  %-32s %lldx%lldx%lldx%lld", output->name, (long long)output->shape.n,
                            (long long)output->shape.c, (long long)output->shape.h, (long long)output->shape.w);
@@ -207,11 +220,11 @@ static senet_status set_up(const cli_arguments *arguments, job *j)
     const char *weights = cli_text(arguments, "weights");
     if (!weights && !cli_given(arguments, "fill"))
         return sn_fail(SENET_USAGE, "name the weights: --weights FILE, or --fill SEED for test weights");
-    if (weights && cli_given(arguments, "fill"))
-        return sn_fail(SENET_USAGE, "--weights and --fill: choose one");
+    if (weights && cli_given(arguments, "fill")) return sn_fail(SENET_USAGE, "--weights and --fill: choose one");
     SN_RETURN_IF_FAILED(cli_open_network(arguments, &j->model));
     if (!weights)
-        SN_RETURN_IF_FAILED(cli_fill_test_weights(j->model->layout, j->model->params, (uint64_t)cli_integer(arguments, "fill")));
+        SN_RETURN_IF_FAILED(
+            cli_fill_test_weights(j->model->layout, j->model->params, (uint64_t)cli_integer(arguments, "fill")));
     return open_input(cli_text(arguments, "input"), j);
 }
 
@@ -237,13 +250,26 @@ cleanup:
 static const cli_option options[] = {
     CLI_OPTION_MODEL("the network; not needed where --weights says it"),
     CLI_OPTION_WEIGHTS("trained weights (safetensors)"),
-    {.name = "fill", .type = CLI_INTEGER, .metavar = "SEED", .least = 0, .most = 9e15,
+    {.name = "fill",
+     .type = CLI_INTEGER,
+     .metavar = "SEED",
+     .least = 0,
+     .most = 9e15,
      .help = "instead of --weights: test weights, a fixed function of tensor names and SEED"},
-    {.name = "input", .type = CLI_TEXT, .metavar = "FILE", .required = true,
+    {.name = "input",
+     .type = CLI_TEXT,
+     .metavar = "FILE",
+     .required = true,
      .help = "safetensors with `input`: N,3,H,W float32, normalised"},
-    {.name = "output", .type = CLI_TEXT, .metavar = "FILE", .required = true,
+    {.name = "output",
+     .type = CLI_TEXT,
+     .metavar = "FILE",
+     .required = true,
      .help = "safetensors to write: `logits` N,K and every tap N,C,H,W, float32"},
-    {.name = "tap", .type = CLI_TEXT, .metavar = "NODE", .repeat = true,
+    {.name = "tap",
+     .type = CLI_TEXT,
+     .metavar = "NODE",
+     .repeat = true,
      .help = "also write this node's output: layer1.0, layer1.0.se.gate, ..."},
     CLI_OPTION_BATCH("32"),
     CLI_OPTION_THREADS,
@@ -267,10 +293,11 @@ const cli_verb cli_run = {
     .name = "run",
     .operands = "",
     .summary = "run a network on tensors from a file",
-    .description =
-        "Reads the tensor `input` (N,3,H,W), runs the network in evaluation mode, and writes the logits and every tapped node "
-        "to a safetensors file. H and W may be any size the network takes. senet summary lists the nodes: a unit's output "
-        "bears the unit's name, a gate is <block>.gate.",
+    .description = "Reads the tensor `input` (N,3,H,W), runs the network in evaluation mode, and writes the logits and "
+                   "every tapped node "
+                   "to a safetensors file. H and W may be any size the network takes. senet summary lists the nodes: a "
+                   "unit's output "
+                   "bears the unit's name, a gate is <block>.gate.",
     .options = options,
     .examples = examples,
     .run = run,

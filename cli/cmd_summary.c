@@ -106,8 +106,8 @@ static void add_table(sn_text *text, const summary *s)
                    (long long)s->spec.classes);
     sn_text_printf(text, "parameters       %15s   with batch norm's statistics %15s\n", cli_grouped(s->params),
                    cli_grouped(s->params + s->statistics));
-    sn_text_printf(text, "multiply-adds    %15s   with the gates' products     %15s   (one image)", cli_grouped(s->cost.macs),
-                   cli_grouped(s->cost.macs + s->cost.scale_ops));
+    sn_text_printf(text, "multiply-adds    %15s   with the gates' products     %15s   (one image)",
+                   cli_grouped(s->cost.macs), cli_grouped(s->cost.macs + s->cost.scale_ops));
 }
 
 static int run(const cli_arguments *arguments)
@@ -116,8 +116,10 @@ static int run(const cli_arguments *arguments)
     summary s = {0};
     senet_status status = measure(arguments, &s);
     if (status == SENET_OK) {
-        if (cli_flag(arguments, "json")) add_json(&text, &s);
-        else add_table(&text, &s);
+        if (cli_flag(arguments, "json"))
+            add_json(&text, &s);
+        else
+            add_table(&text, &s);
         status = cli_print_text(&text);
     }
     sn_graph_destroy(s.graph);
@@ -126,8 +128,13 @@ static int run(const cli_arguments *arguments)
 
 static const cli_option options[] = {
     CLI_OPTION_MODEL("the network, instead of MODEL"),
-    {.name = "size", .type = CLI_SIZE, .metavar = "SIDE|HxW", .least = 1, .most = 16384,
-     .usual = "the network's own", .help = "input in pixels"},
+    {.name = "size",
+     .type = CLI_SIZE,
+     .metavar = "SIDE|HxW",
+     .least = 1,
+     .most = 16384,
+     .usual = "the network's own",
+     .help = "input in pixels"},
     CLI_OPTION_BATCH("1"),
     CLI_OPTION_JSON,
     CLI_OPTIONS_END,
@@ -145,10 +152,11 @@ const cli_verb cli_summary = {
     .operands = "MODEL",
     .most_operands = 1,
     .summary = "show the layers of a network, their shapes and costs",
-    .description =
-        "Prints every layer with its output's shape, learnable parameters and multiply-adds, and the sums. Multiply-adds are "
-        "the products of convolutions and linear layers for one image, those of the SE blocks included; macs_with_scale adds "
-        "one for every value that a gate multiplies.",
+    .description = "Prints every layer with its output's shape, learnable parameters and multiply-adds, and the sums. "
+                   "Multiply-adds are "
+                   "the products of convolutions and linear layers for one image, those of the SE blocks included; "
+                   "macs_with_scale adds "
+                   "one for every value that a gate multiplies.",
     .options = options,
     .examples = examples,
     .run = run,

@@ -41,9 +41,9 @@ static void print_epoch(const sn_train_progress *p)
 {
     char validation[128] = "";
     if (!isnan(p->val_loss))
-        snprintf(validation, sizeof validation, "  validation: loss %.4f  top-1 error %.2f%%  top-5 error %.2f%%", p->val_loss,
-                 p->val_top1_error, p->val_top5_error);
-    cli_report_line("epoch %lld/%lld: loss %.4f  top-1 error %.2f%%%s  %.0f images/s", (long long)p->epoch,
+        snprintf(validation, sizeof validation, "  validation: loss %.4f  top-1 error %.2f%%  top-5 error %.2f%%",
+                 p->val_loss, p->val_top1_error, p->val_top5_error);
+    cli_report_note("epoch %lld/%lld: loss %.4f  top-1 error %.2f%%%s  %.0f images/s", (long long)p->epoch,
                     (long long)p->epochs, p->loss, p->top1_error, validation, p->images_per_second);
 }
 
@@ -55,18 +55,20 @@ static void show_progress(void *context, const sn_train_progress *p)
         return;
     }
     char state[160];
-    snprintf(state, sizeof state, "epoch %lld/%lld  loss %.4f  error %.2f%%  %.0f images/s  %s left", (long long)p->epoch,
-             (long long)p->epochs, p->loss, p->top1_error, p->images_per_second, cli_duration(p->seconds_left));
+    snprintf(state, sizeof state, "epoch %lld/%lld  loss %.4f  error %.2f%%  %.0f images/s  %s left",
+             (long long)p->epoch, (long long)p->epochs, p->loss, p->top1_error, p->images_per_second,
+             cli_duration(p->seconds_left));
     double fraction = p->steps > 0 ? (double)p->step / (double)p->steps : 0;
-    if (cli_progress_on_terminal()) cli_progress_draw(fraction, "%s%s", p->evaluating ? "evaluating  " : "", state);
+    if (cli_progress_on_terminal())
+        cli_progress_draw(fraction, "%s%s", p->evaluating ? "evaluating  " : "", state);
     else if (!p->evaluating && p->step % config->log_every == 0)
-        cli_report_line("step %lld/%lld  lr %.6g  %s", (long long)p->step, (long long)p->steps, p->lr, state);
+        cli_report_note("step %lld/%lld  lr %.6g  %s", (long long)p->step, (long long)p->steps, p->lr, state);
 }
 
 static void show_message(void *context, const char *line)
 {
     (void)context;
-    cli_report_line("%s", line);
+    cli_report_note("%s", line);
 }
 
 /* ---- output ---- */
@@ -76,10 +78,14 @@ static void add_setting(sn_json_writer *json, const char *name, const char *valu
 {
     int64_t whole;
     double real;
-    if (!*value) sn_json_add_null(json, name);
-    else if (sn_parse_int64(value, &whole)) sn_json_add_int(json, name, whole);
-    else if (sn_parse_double(value, &real)) sn_json_add_double(json, name, real);
-    else sn_json_add_string(json, name, value);
+    if (!*value)
+        sn_json_add_null(json, name);
+    else if (sn_parse_int64(value, &whole))
+        sn_json_add_int(json, name, whole);
+    else if (sn_parse_double(value, &real))
+        sn_json_add_double(json, name, real);
+    else
+        sn_json_add_string(json, name, value);
 }
 
 static senet_status print_settings(const sn_train_config *config, bool as_json)
@@ -92,13 +98,17 @@ static senet_status print_settings(const sn_train_config *config, bool as_json)
     for (size_t i = 0; sn_config_setting(config, i, &name, &rule, &value); i++) {
         int64_t choice = 0;
         int length = 0;
-        const char *word = sn_parse_int64(sn_text_string(&value), &choice) ? cli_train_choice_name(name, choice, &length) : NULL;
+        const char *word =
+            sn_parse_int64(sn_text_string(&value), &choice) ? cli_train_choice_name(name, choice, &length) : NULL;
         if (word) {
             value.length = 0;
             sn_text_add(&value, word, (size_t)length);
         }
-        if (as_json) add_setting(&json, name, sn_text_string(&value));
-        else sn_text_printf(&text, "%s%-20s %s", i ? "\n" : "", name, *sn_text_string(&value) ? sn_text_string(&value) : "-");
+        if (as_json)
+            add_setting(&json, name, sn_text_string(&value));
+        else
+            sn_text_printf(&text, "%s%-20s %s", i ? "\n" : "", name,
+                           *sn_text_string(&value) ? sn_text_string(&value) : "-");
     }
     if (as_json) sn_json_close_object(&json);
     senet_status status = sn_text_check(&value, "the settings");
@@ -108,7 +118,8 @@ static senet_status print_settings(const sn_train_config *config, bool as_json)
     return status;
 }
 
-static senet_status print_result(const sn_train_config *config, const sn_train_result *result, bool stopped, bool as_json)
+static senet_status print_result(const sn_train_config *config, const sn_train_result *result, bool stopped,
+                                 bool as_json)
 {
     sn_text text = {0};
     bool evaluated = result->best && *result->best;
@@ -126,17 +137,19 @@ static senet_status print_result(const sn_train_config *config, const sn_train_r
         sn_json_add_double(&json, "images_per_second", result->images_per_second);
         sn_json_add_string(&json, "best", evaluated ? result->best : NULL);
         sn_json_add_double(&json, "best_top1_error", evaluated ? result->best_top1_error : NAN);
-        if (evaluated) sn_json_add_int(&json, "best_epoch", result->best_epoch);
-        else sn_json_add_null(&json, "best_epoch");
+        if (evaluated)
+            sn_json_add_int(&json, "best_epoch", result->best_epoch);
+        else
+            sn_json_add_null(&json, "best_epoch");
         sn_json_add_bool(&json, "stopped", stopped);
         sn_json_close_object(&json);
         return cli_print_text(&text);
     }
-    sn_text_printf(&text, "%s: %lld epochs, %s steps, %.1f images/s", config->model, (long long)result->epochs,
+    sn_text_printf(&text, "%s: epochs %lld, steps %s, %.1f images/s", config->model, (long long)result->epochs,
                    cli_grouped(result->steps), result->images_per_second);
     if (!isnan(result->top1_error))
-        sn_text_printf(&text, "\nlast: loss %.4f, top-1 error %.2f%%, top-5 error %.2f%%", result->loss, result->top1_error,
-                       result->top5_error);
+        sn_text_printf(&text, "\nlast: loss %.4f, top-1 error %.2f%%, top-5 error %.2f%%", result->loss,
+                       result->top1_error, result->top5_error);
     if (evaluated)
         sn_text_printf(&text, "\nbest: top-1 error %.2f%% after epoch %lld, %s", result->best_top1_error,
                        (long long)result->best_epoch, result->best);
@@ -165,7 +178,9 @@ static int run(const cli_arguments *arguments)
     cli_progress_clear();
     stopped = status == SENET_STOPPED;
     if (status == SENET_OK || stopped) status = print_result(&config, &result, stopped, as_json);
-    if (stopped) cli_report_line("stopped after step %lld; senet train --resume %s goes on", (long long)result.steps, config.output);
+    if (stopped)
+        cli_report_note("stopped after step %lld; senet train --resume %s goes on", (long long)result.steps,
+                        config.output);
 cleanup:;
     int code = cli_finish(status);
     sn_arena_free(&arena);
@@ -179,9 +194,11 @@ static const cli_example examples[] = {
     {"senet train --resume run", "Go on with a run that was stopped, by Ctrl-C or a power cut"},
     {"senet train --recipe cifar-wrn --data cifar100:data --model se_wrn16_8:classes=100 --output wrn",
      "The paper's Wide ResNet on CIFAR-100"},
-    {"senet train --model se_cifar_preresnet20:r=8 --data cifar10:data --output r8 --epochs 20 --lr 0.1 --augment cifar+cutout16",
+    {"senet train --model se_cifar_preresnet20:r=8 --data cifar10:data --output r8 --epochs 20 --lr 0.1 --augment "
+     "cifar+cutout16",
      "A network and settings of one's own"},
-    {"senet train --init run/best.safetensors --model se_cifar_resnet20 --data cifar10:data --lr 0.01 --epochs 5 --output tuned",
+    {"senet train --init run/best.safetensors --model se_cifar_resnet20 --data cifar10:data --lr 0.01 --epochs 5 "
+     "--output tuned",
      "Fine-tune trained weights"},
     {NULL, NULL},
 };
@@ -192,11 +209,13 @@ const cli_verb cli_train = {
     .summary = "train a network from a recipe or flags",
     .description =
         "Trains with stochastic gradient descent, evaluates after every epoch, and writes into --output: log.jsonl and "
-        "summary.csv (the course of the run), last.safetensors and best.safetensors (weights, ready for eval and predict), "
+        "summary.csv (the course of the run), last.safetensors and best.safetensors (weights, ready for eval and "
+        "predict), "
         "checkpoint.safetensors (the full state, for --resume) and TensorBoard events.\n\n"
         "Recipes: demo (needs no files), quick, cifar-resnet, cifar-preresnet, cifar-wrn, cifar-shake-shake, "
         "cifar-shake-even: the settings of the paper's CIFAR tables; --dry-run shows them.\n\n"
-        "One seed gives the same weights, bit for bit, for any number of threads and however often the run was stopped and "
+        "One seed gives the same weights, bit for bit, for any number of threads and however often the run was stopped "
+        "and "
         "resumed. SIGINT, SIGTERM and SIGHUP let the step finish, save, and end with exit code 75.",
     .options = cli_train_options,
     .examples = examples,

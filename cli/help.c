@@ -1,5 +1,5 @@
-/* help.c - --help: examples first, because most readers look for a command to change; then every option with its range and
- * default.  See help.h. */
+/* help.c - --help: examples first, because most readers look for a command to change; then every option with its range
+ * and default.  See help.h. */
 #include "help.h"
 
 #include <stdio.h>
@@ -32,10 +32,13 @@ void cli_option_facts(const cli_option *option, char *text, size_t size)
 {
     char range[96] = "";
     bool ranged = option->type == CLI_INTEGER || option->type == CLI_REAL;
-    if (ranged && option->most < 1e15) snprintf(range, sizeof range, "%.15g..%.15g", option->least, option->most);
-    else if (ranged) snprintf(range, sizeof range, "at least %.15g", option->least);
+    if (ranged && option->most < 1e15)
+        snprintf(range, sizeof range, "%.15g..%.15g", option->least, option->most);
+    else if (ranged)
+        snprintf(range, sizeof range, "at least %.15g", option->least);
     const char *standard = option->usual ? option->usual : option->standard;
-    if (!range[0] && !standard) snprintf(text, size, "%s", option->repeat ? " (may be repeated)" : "");
+    if (!range[0] && !standard)
+        snprintf(text, size, "%s", option->repeat ? " (may be repeated)" : "");
     else
         snprintf(text, size, " (%s%s%s%s)", range, range[0] && standard ? "; " : "", standard ? "default: " : "",
                  standard ? standard : "");
@@ -55,8 +58,10 @@ static void print_wrapped(const char *text, int column)
         text += length;
         if (*text == ' ') {
             text++;
-            if (*text && at + 1 + (int)strcspn(text, " ") <= HELP_WIDTH) at += printf(" ");
-            else if (*text) at = HELP_WIDTH;
+            if (*text && at + 1 + (int)strcspn(text, " ") <= HELP_WIDTH)
+                at += printf(" ");
+            else if (*text)
+                at = HELP_WIDTH;
         }
     }
     printf("\n");
@@ -85,8 +90,10 @@ static void print_option(const cli_option *option)
     cli_option_facts(option, facts, sizeof facts);
     snprintf(right, sizeof right, "%s%s", option->help, facts);
     int used = printf("%s", left);
-    if (used >= HELP_COLUMN) printf("\n%*s", HELP_COLUMN, "");
-    else printf("%*s", HELP_COLUMN - used, "");
+    if (used >= HELP_COLUMN)
+        printf("\n%*s", HELP_COLUMN, "");
+    else
+        printf("%*s", HELP_COLUMN - used, "");
     print_wrapped(right, HELP_COLUMN);
 }
 
@@ -109,8 +116,10 @@ void cli_help_program(void)
     for (const cli_verb *const *verb = cli_verbs; *verb; verb++) printf("  %-10s%s\n", (*verb)->name, (*verb)->summary);
     printf("\nFor a start:\n");
     for (const cli_verb *const *verb = cli_verbs; *verb; verb++) printf("  %s\n", (*verb)->examples[0].command);
-    printf("\n`senet VERB --help` shows a verb's options and more examples; `senet --version` the version.\n\nExit codes:\n");
-    for (const cli_exit_code *code = cli_exit_codes; code->meaning; code++) printf("  %2d  %s\n", code->code, code->meaning);
+    printf("\n`senet VERB --help` shows a verb's options and more examples; `senet --version` the version.\n\nExit "
+           "codes:\n");
+    for (const cli_exit_code *code = cli_exit_codes; code->meaning; code++)
+        printf("  %2d  %s\n", code->code, code->meaning);
     printf("\nEnvironment:\n");
     for (const cli_variable *variable = cli_variables; variable->name; variable++) {
         printf("  %-12s", variable->name);

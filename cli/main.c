@@ -1,4 +1,5 @@
-/* main.c - `senet VERB [options]`: finds the verb, parses its options, runs it, and sees that standard output arrived. */
+/* main.c - `senet VERB [options]`: finds the verb, parses its options, runs it, and sees that standard output arrived.
+ */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,10 +14,14 @@ static int run_verb(const cli_verb *verb, int count, char *const *words)
     cli_report_set_verb(verb->name);
     senet_status status = cli_parse(verb, count, words, &arguments);
     int code = 0;
-    if (status != SENET_OK) code = cli_finish(status);
-    else if (arguments.help) cli_help_verb(verb);
-    else if (arguments.manual) cli_manual_verb(verb);
-    else code = verb->run(&arguments);
+    if (status != SENET_OK)
+        code = cli_finish(status);
+    else if (arguments.help)
+        cli_help_verb(verb);
+    else if (arguments.manual)
+        cli_manual_verb(verb);
+    else
+        code = verb->run(&arguments);
     cli_arguments_free(&arguments);
     return code;
 }
@@ -24,10 +29,14 @@ static int run_verb(const cli_verb *verb, int count, char *const *words)
 /* What may stand in place of a verb. */
 static int run_program_option(const char *word)
 {
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) cli_help_program();
-    else if (strcmp(word, "--version") == 0) printf("senet %s\n", senet_version());
-    else if (strcmp(word, "--man") == 0) cli_manual_program();
-    else return cli_finish(sn_fail(SENET_USAGE, "unknown option %s; a verb comes first, see senet --help", word));
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        cli_help_program();
+    else if (strcmp(word, "--version") == 0)
+        printf("senet %s\n", senet_version());
+    else if (strcmp(word, "--man") == 0)
+        cli_manual_program();
+    else
+        return cli_finish(sn_fail(SENET_USAGE, "unknown option %s; a verb comes first, see senet --help", word));
     return 0;
 }
 

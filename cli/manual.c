@@ -1,4 +1,5 @@
-/* manual.c - the manual pages as roff (man(7) macros), from the tables that also drive parsing and --help.  See help.h. */
+/* manual.c - the manual pages as roff (man(7) macros), from the tables that also drive parsing and --help.  See help.h.
+ */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,9 +13,12 @@ static void print_roff(const char *text)
     bool line_start = true;
     for (; *text; text++) {
         if (line_start && (*text == '.' || *text == '\'')) printf("\\&");
-        if (*text == '\\') printf("\\e");
-        else if (*text == '-') printf("\\-");
-        else putchar(*text);
+        if (*text == '\\')
+            printf("\\e");
+        else if (*text == '-')
+            printf("\\-");
+        else
+            putchar(*text);
         line_start = *text == '\n';
     }
 }

@@ -6,8 +6,8 @@
 #include "base/json.h"
 #include "options.h"
 
-/* Opens what --weights (if the verb has it) and --model or, where the verb takes one, its first operand name; sets threads
- * and --reference.  Without weights the parameters are zero.  SENET_USAGE when neither is given. */
+/* Opens what --weights (if the verb has it) and --model or, where the verb takes one, its first operand name; sets
+ * threads and --reference.  Without weights the parameters are zero.  SENET_USAGE when neither is given. */
 senet_status cli_open_network(const cli_arguments *arguments, senet_model **model);
 
 /* The name given by --model or the first operand; SENET_USAGE when none or both are. */

@@ -1,5 +1,5 @@
-/* options.c - strict parsing by a verb's table: unknown names, missing or superfluous values and values out of range are
- * usage errors that name the option, the value and what is allowed.  See options.h. */
+/* options.c - strict parsing by a verb's table: unknown names, missing or superfluous values and values out of range
+ * are usage errors that name the option, the value and what is allowed.  See options.h. */
 #include "options.h"
 
 #include <assert.h>
@@ -13,7 +13,10 @@
 
 enum { LONGEST_WORD = 63 };
 
-static int smallest(int a, int b, int c) { return a < b ? (a < c ? a : c) : (b < c ? b : c); }
+static int smallest(int a, int b, int c)
+{
+    return a < b ? (a < c ? a : c) : (b < c ? b : c);
+}
 
 /* Edits (insert, delete, change, swap neighbours) between two words: the optimal string alignment distance. */
 static int edit_distance(const char *a, int a_length, const char *b, int b_length)
@@ -36,13 +39,16 @@ static int edit_distance(const char *a, int a_length, const char *b, int b_lengt
 const char *cli_nearest(const char *word, const char *list, int *length)
 {
     const char *nearest = "";
-    int word_length = (int)strlen(word), least = word_length > 5 ? 3 : 2; /* farther than this less one is another word */
+    int word_length = (int)strlen(word),
+        least = word_length > 5 ? 3 : 2; /* farther than this less one is another word */
     *length = 0;
     if (word_length > LONGEST_WORD) return nearest;
     for (const char *item = list; *item;) {
         int item_length = (int)strcspn(item, "|");
         bool starts = word_length >= 3 && item_length > word_length && strncmp(item, word, (size_t)word_length) == 0;
-        int distance = starts ? 1 : item_length > LONGEST_WORD ? least : edit_distance(word, word_length, item, item_length);
+        int distance = starts                       ? 1
+                       : item_length > LONGEST_WORD ? least
+                                                    : edit_distance(word, word_length, item, item_length);
         if (distance < least) {
             least = distance;
             nearest = item;
@@ -96,7 +102,8 @@ static senet_status parse_reals(const cli_option *option, const char *text, cli_
         if (value->count == CLI_MAX_REALS) return fail_value(option, text, "has more than 16 numbers");
         double number;
         rest = cut(rest, ",", piece);
-        if (!rest || !sn_parse_double(piece, &number)) return fail_value(option, text, "must be numbers parted by commas");
+        if (!rest || !sn_parse_double(piece, &number))
+            return fail_value(option, text, "must be numbers parted by commas");
         if (number < option->least || number > option->most) return fail_range(option, piece);
         if (value->count && number <= value->reals[value->count - 1])
             return fail_value(option, text, "the numbers must ascend");
@@ -163,15 +170,27 @@ static senet_status parse_choice(const cli_option *option, const char *text, cli
 static senet_status parse_value(const cli_option *option, const char *text, cli_value *value)
 {
     value->set = true;
-    if (option->type != CLI_FLAG && *text == '\0') return sn_fail(SENET_USAGE, "--%s: the value is empty", option->name);
+    if (option->type != CLI_FLAG && *text == '\0')
+        return sn_fail(SENET_USAGE, "--%s: the value is empty", option->name);
     if (!option->repeat) value->count = 0;
     switch (option->type) {
-    case CLI_INTEGER: SN_RETURN_IF_FAILED(parse_integer(option, text, &value->integer)); break;
-    case CLI_REAL: SN_RETURN_IF_FAILED(parse_real(option, text, &value->real)); break;
-    case CLI_CHOICE: SN_RETURN_IF_FAILED(parse_choice(option, text, value)); break;
-    case CLI_REALS: return parse_reals(option, text, value);
-    case CLI_SIZE: SN_RETURN_IF_FAILED(parse_size(option, text, value)); break;
-    case CLI_FLAG: case CLI_TEXT: break;
+    case CLI_INTEGER:
+        SN_RETURN_IF_FAILED(parse_integer(option, text, &value->integer));
+        break;
+    case CLI_REAL:
+        SN_RETURN_IF_FAILED(parse_real(option, text, &value->real));
+        break;
+    case CLI_CHOICE:
+        SN_RETURN_IF_FAILED(parse_choice(option, text, value));
+        break;
+    case CLI_REALS:
+        return parse_reals(option, text, value);
+    case CLI_SIZE:
+        SN_RETURN_IF_FAILED(parse_size(option, text, value));
+        break;
+    case CLI_FLAG:
+    case CLI_TEXT:
+        break;
     }
     if (value->count == CLI_MAX_REPEATS)
         return sn_fail(SENET_USAGE, "--%s %s: given more than %d times", option->name, text, CLI_MAX_REPEATS);
@@ -244,7 +263,8 @@ static senet_status check_complete(const cli_verb *verb, const cli_arguments *ar
     for (int i = 0; verb->options[i].name; i++) {
         const cli_option *option = &verb->options[i];
         if (option->required && !arguments->values[i].given)
-            return sn_fail(SENET_USAGE, "--%s %s is missing; see senet %s --help", option->name, option->metavar, verb->name);
+            return sn_fail(SENET_USAGE, "--%s %s is missing; see senet %s --help", option->name, option->metavar,
+                           verb->name);
     }
     if (arguments->operands_count < verb->fewest_operands)
         return sn_fail(SENET_USAGE, "%s is missing; see senet %s --help", verb->operands, verb->name);
@@ -261,7 +281,8 @@ senet_status cli_parse(const cli_verb *verb, int count, char *const *words, cli_
     if (!arguments->operands) return sn_fail_memory((size_t)count * sizeof *arguments->operands, "the command line");
     for (int i = 0; verb->options[i].name; i++) {
         assert(i < CLI_MAX_OPTIONS);
-        if (verb->options[i].standard && parse_value(&verb->options[i], verb->options[i].standard, &arguments->values[i]))
+        if (verb->options[i].standard &&
+            parse_value(&verb->options[i], verb->options[i].standard, &arguments->values[i]))
             return SENET_INTERNAL;
     }
     bool options_end = false;
@@ -297,11 +318,26 @@ const cli_value *cli_get(const cli_arguments *arguments, const char *name)
     return &arguments->values[found];
 }
 
-bool cli_flag(const cli_arguments *arguments, const char *name) { return cli_get(arguments, name)->set; }
-bool cli_given(const cli_arguments *arguments, const char *name) { return cli_get(arguments, name)->given; }
-int64_t cli_integer(const cli_arguments *arguments, const char *name) { return cli_get(arguments, name)->integer; }
-double cli_real(const cli_arguments *arguments, const char *name) { return cli_get(arguments, name)->real; }
-int cli_choice(const cli_arguments *arguments, const char *name) { return (int)cli_get(arguments, name)->integer; }
+bool cli_flag(const cli_arguments *arguments, const char *name)
+{
+    return cli_get(arguments, name)->set;
+}
+bool cli_given(const cli_arguments *arguments, const char *name)
+{
+    return cli_get(arguments, name)->given;
+}
+int64_t cli_integer(const cli_arguments *arguments, const char *name)
+{
+    return cli_get(arguments, name)->integer;
+}
+double cli_real(const cli_arguments *arguments, const char *name)
+{
+    return cli_get(arguments, name)->real;
+}
+int cli_choice(const cli_arguments *arguments, const char *name)
+{
+    return (int)cli_get(arguments, name)->integer;
+}
 
 const char *cli_text(const cli_arguments *arguments, const char *name)
 {

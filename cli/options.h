@@ -1,7 +1,8 @@
-/* options.h - the command line as data: a verb is a table of options, from which come parsing, --help and the man pages.
+/* options.h - the command line as data: a verb is a table of options, from which come parsing, --help and the man
+ * pages.
  *
- * Adding an option is one line in its verb's table and one cli_... call where it is used; adding a verb is a file cmd_<verb>.c
- * with a cli_verb and a line in verbs.c. */
+ * Adding an option is one line in its verb's table and one cli_... call where it is used; adding a verb is a file
+ * cmd_<verb>.c with a cli_verb and a line in verbs.c. */
 #ifndef SENET_CLI_OPTIONS_H
 #define SENET_CLI_OPTIONS_H
 
@@ -21,19 +22,19 @@ typedef enum cli_type {
 } cli_type;
 
 typedef struct cli_option {
-    const char *name;     /* without dashes; NULL ends a table */
-    char letter;          /* the short form, or 0 */
-    cli_type type;
-    const char *metavar;  /* what the value is called in the help; NULL for flags */
-    double least, most;   /* of numbers, both inclusive */
+    const char *name;    /* without dashes; NULL ends a table */
+    const char *metavar; /* what the value is called in the help; NULL for flags */
+    double least, most;  /* of numbers, both inclusive */
     const char *choices;
     const char *absent;   /* choices the program knows but this build does not offer, "a|b" */
     const char *standard; /* the default, parsed like the user's value; NULL: none */
     const char *usual;    /* a default that depends on other things, in words; only shown */
     const char *help;     /* one line; the default and the range are added to it */
-    bool repeat;          /* may be given several times (CLI_TEXT) */
+    cli_type type;
+    char letter; /* the short form, or 0 */
+    bool repeat; /* may be given several times (CLI_TEXT) */
     bool required;
-    bool hidden;          /* for development: parsed, but in no help */
+    bool hidden; /* for development: parsed, but in no help */
 } cli_option;
 
 typedef struct cli_example {
@@ -51,7 +52,7 @@ typedef struct cli_verb {
     const char *summary;                /* one line, for `senet --help` */
     const char *description;            /* paragraphs, parted by empty lines */
     const cli_option *options;
-    const cli_example *examples;        /* command NULL ends them */
+    const cli_example *examples;                /* command NULL ends them */
     int (*run)(const cli_arguments *arguments); /* returns the exit code */
 } cli_verb;
 
@@ -90,37 +91,59 @@ const char *cli_text(const cli_arguments *arguments, const char *name); /* NULL 
 /* The number of the chosen word in `choices`, from 0. */
 int cli_choice(const cli_arguments *arguments, const char *name);
 
-/* The name most like `word` in a "|"-list, if it is near enough to be a typing error; its length in *length, 0 if none. */
+/* The name most like `word` in a "|"-list, if it is near enough to be a typing error; its length in *length, 0 if none.
+ */
 const char *cli_nearest(const char *word, const char *list, int *length);
 
 /* ---- options that several verbs share ---- */
 
-#define CLI_OPTION_MODEL(text)                                                                                              \
-    {.name = "model", .type = CLI_TEXT, .metavar = "NAME[:OPTION=VALUE,...]", .help = text}
-#define CLI_OPTION_WEIGHTS(text) {.name = "weights", .type = CLI_TEXT, .metavar = "FILE", .help = text}
-#define CLI_OPTION_BATCH(value)                                                                                             \
-    {.name = "batch-size", .letter = 'b', .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 1048576,                 \
-     .standard = value, .help = "images computed at once"}
-#define CLI_OPTION_WORKERS                                                                                                  \
-    {.name = "workers", .letter = 'j', .type = CLI_INTEGER, .metavar = "N", .least = 0, .most = 256, .standard = "2",       \
-     .help = "threads that read and prepare pictures; 0: none of their own"}
-#define CLI_OPTION_THREADS                                                                                                  \
-    {.name = "threads", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 256,                                       \
-     .usual = "every CPU the process may use", .help = "threads that compute"}
-#define CLI_OPTION_PRECISION                                                                                                \
-    {.name = "precision", .type = CLI_CHOICE, .metavar = "TYPE", .choices = "fp32", .absent = "bf16|int8",                  \
-     .standard = "fp32", .help = "type of the arithmetic"}
-#define CLI_OPTION_DEVICE                                                                                                   \
-    {.name = "device", .type = CLI_CHOICE, .metavar = "DEVICE", .choices = "cpu", .absent = "cuda", .standard = "cpu",      \
-     .help = "where to compute"}
-#define CLI_OPTION_REFERENCE                                                                                                \
-    {.name = "reference", .type = CLI_FLAG, .help = "plain C kernels only: slow, for checking", .hidden = true}
-#define CLI_OPTION_JSON                                                                                                     \
-    {.name = "json", .type = CLI_FLAG, .help = "print one JSON value on standard output, and nothing else there"}
+#define CLI_OPTION_MODEL(text)                                                                                         \
+    {                                                                                                                  \
+        .name = "model", .type = CLI_TEXT, .metavar = "NAME[:OPTION=VALUE,...]", .help = text                          \
+    }
+#define CLI_OPTION_WEIGHTS(text)                                                                                       \
+    {                                                                                                                  \
+        .name = "weights", .type = CLI_TEXT, .metavar = "FILE", .help = text                                           \
+    }
+#define CLI_OPTION_BATCH(value)                                                                                        \
+    {                                                                                                                  \
+        .name = "batch-size", .letter = 'b', .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 1048576,         \
+        .standard = value, .help = "images computed at once"                                                           \
+    }
+#define CLI_OPTION_WORKERS                                                                                             \
+    {                                                                                                                  \
+        .name = "workers", .letter = 'j', .type = CLI_INTEGER, .metavar = "N", .least = 0, .most = 256,                \
+        .standard = "2", .help = "threads that read and prepare pictures; 0: none of their own"                        \
+    }
+#define CLI_OPTION_THREADS                                                                                             \
+    {                                                                                                                  \
+        .name = "threads", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 256,                               \
+        .usual = "every CPU the process may use", .help = "threads that compute"                                       \
+    }
+#define CLI_OPTION_PRECISION                                                                                           \
+    {                                                                                                                  \
+        .name = "precision", .type = CLI_CHOICE, .metavar = "TYPE", .choices = "fp32", .absent = "bf16|int8",          \
+        .standard = "fp32", .help = "type of the arithmetic"                                                           \
+    }
+#define CLI_OPTION_DEVICE                                                                                              \
+    {                                                                                                                  \
+        .name = "device", .type = CLI_CHOICE, .metavar = "DEVICE", .choices = "cpu", .absent = "cuda",                 \
+        .standard = "cpu", .help = "where to compute"                                                                  \
+    }
+#define CLI_OPTION_REFERENCE                                                                                           \
+    {                                                                                                                  \
+        .name = "reference", .type = CLI_FLAG, .help = "plain C kernels only: slow, for checking", .hidden = true      \
+    }
+#define CLI_OPTION_JSON                                                                                                \
+    {                                                                                                                  \
+        .name = "json", .type = CLI_FLAG, .help = "print one JSON value on standard output, and nothing else there"    \
+    }
 /* Ends every table. */
-#define CLI_OPTIONS_END                                                                                                     \
-    {.name = "help", .letter = 'h', .type = CLI_FLAG, .help = "show this help"},                                            \
-    {.name = "man", .type = CLI_FLAG, .help = "print the manual page as roff", .hidden = true},                             \
-    {.name = NULL}
+#define CLI_OPTIONS_END                                                                                                \
+    {.name = "help", .letter = 'h', .type = CLI_FLAG, .help = "show this help"},                                       \
+        {.name = "man", .type = CLI_FLAG, .help = "print the manual page as roff", .hidden = true},                    \
+    {                                                                                                                  \
+        .name = NULL                                                                                                   \
+    }
 
 #endif

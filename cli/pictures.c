@@ -29,21 +29,31 @@ static bool has_picture_name(const char *path)
     return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".png") == 0);
 }
 
-static int by_bytes(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
-static int is_visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }
+static int by_bytes(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+static int is_visible(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
 
 static senet_status add_folder(cli_pictures *pictures, const char *folder, int depth)
 {
-    if (depth == DEEPEST_FOLDER) return sn_fail(SENET_NO_INPUT, "%s: more than %d folders deep", folder, DEEPEST_FOLDER);
+    if (depth == DEEPEST_FOLDER)
+        return sn_fail(SENET_NO_INPUT, "%s: more than %d folders deep", folder, DEEPEST_FOLDER);
     struct dirent **entries;
     int count = scandir(folder, &entries, is_visible, by_bytes);
     if (count < 0) return sn_fail(SENET_NO_INPUT, "%s: %s", folder, strerror(errno));
     senet_status status = SENET_OK;
     for (int i = 0; i < count; i++) {
         char *path = status == SENET_OK ? sn_path_join(folder, entries[i]->d_name) : NULL;
-        if (status == SENET_OK && !path) status = sn_fail_memory(strlen(folder), "the list of pictures");
-        else if (path && sn_is_directory(path)) status = add_folder(pictures, path, depth + 1);
-        else if (path && has_picture_name(path)) status = append(pictures, path);
+        if (status == SENET_OK && !path)
+            status = sn_fail_memory(strlen(folder), "the list of pictures");
+        else if (path && sn_is_directory(path))
+            status = add_folder(pictures, path, depth + 1);
+        else if (path && has_picture_name(path))
+            status = append(pictures, path);
         free(path);
         free(entries[i]);
     }

@@ -45,7 +45,8 @@ void cli_progress_draw(double fraction, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
 
-    /* The line may not reach the last column, or the terminal would wrap it: "[cells]  42% text" with 8 other characters. */
+    /* The line may not reach the last column, or the terminal would wrap it: "[cells]  42% text" with 8 other
+     * characters. */
     int columns = terminal_width() - 1, cells_count = columns - 8 - (int)strlen(text);
     if (cells_count > WIDEST_BAR) cells_count = WIDEST_BAR;
     fraction = fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;

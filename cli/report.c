@@ -13,21 +13,39 @@
 
 static const char *report_verb;
 
-void cli_report_set_verb(const char *verb) { report_verb = verb; }
+void cli_report_set_verb(const char *verb)
+{
+    report_verb = verb;
+}
 
 void cli_report_line(const char *format, ...)
 {
     va_list arguments;
     cli_progress_clear();
-    if (report_verb) fprintf(stderr, "senet %s: ", report_verb);
-    else fprintf(stderr, "senet: ");
+    if (report_verb)
+        fprintf(stderr, "senet %s: ", report_verb);
+    else
+        fprintf(stderr, "senet: ");
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
 }
 
-int cli_exit_code_of(senet_status status) { return status == SENET_NO_MEMORY ? SENET_INTERNAL : (int)status; }
+void cli_report_note(const char *format, ...)
+{
+    va_list arguments;
+    cli_progress_clear();
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+}
+
+int cli_exit_code_of(senet_status status)
+{
+    return status == SENET_NO_MEMORY ? SENET_INTERNAL : (int)status;
+}
 
 int cli_finish(senet_status status)
 {
@@ -74,7 +92,9 @@ const char *cli_duration(double seconds)
     if (!isfinite(seconds) || seconds < 0 || seconds > 1e8) return "-:--";
     int64_t whole = (int64_t)(seconds + 0.5);
     int hours = (int)(whole / 3600), minutes = (int)(whole / 60 % 60), rest = (int)(whole % 60);
-    if (hours) snprintf(text, sizeof text, "%d:%02d:%02d", hours, minutes, rest);
-    else snprintf(text, sizeof text, "%d:%02d", minutes, rest);
+    if (hours)
+        snprintf(text, sizeof text, "%d:%02d:%02d", hours, minutes, rest);
+    else
+        snprintf(text, sizeof text, "%d:%02d", minutes, rest);
     return text;
 }

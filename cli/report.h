@@ -7,8 +7,11 @@
 /* The verb that messages begin with, "senet train: ..."; NULL: none yet. */
 void cli_report_set_verb(const char *verb);
 
-/* Prints a line about a failure, a warning or what is going on; clears a progress bar first. */
+/* Prints a line about a failure, "senet train: ..."; clears a progress bar first. */
 void cli_report_line(const char *format, ...) SN_PRINTF(1, 2);
+
+/* Prints a line about the course of the work, without the program's name in front. */
+void cli_report_note(const char *format, ...) SN_PRINTF(1, 2);
 
 /* The exit code of a status; prints the message of what failed. */
 int cli_finish(senet_status status);

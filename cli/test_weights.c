@@ -1,5 +1,5 @@
-/* test_weights.c - the rule of the project's golden vectors: element i of a tensor comes from the random number u of stream
- * FNV-1a(name) xor seed, computed in double and rounded once.  See test_weights.h. */
+/* test_weights.c - the rule of the project's golden vectors: element i of a tensor comes from the random number u of
+ * stream FNV-1a(name) xor seed, computed in double and rounded once.  See test_weights.h. */
 #include "test_weights.h"
 
 #include <math.h>
@@ -23,18 +23,23 @@ static double value_of(const sn_param *param, double u)
         double fan_in = (double)elements_of(param) / (double)param->dims[0];
         return (2 * u - 1) * sqrt(3 / fan_in);
     }
-    case SN_PARAM_BIAS: return 0.1 * (2 * u - 1);
-    case SN_PARAM_BN_WEIGHT: return 0.8 + 0.4 * u;
-    case SN_PARAM_BN_BIAS: return 0.2 * (2 * u - 1);
-    case SN_PARAM_BN_MEAN: return 0.1 * (2 * u - 1);
-    case SN_PARAM_BN_VAR: return 0.5 + u;
+    case SN_PARAM_BIAS:
+        return 0.1 * (2 * u - 1);
+    case SN_PARAM_BN_WEIGHT:
+        return 0.8 + 0.4 * u;
+    case SN_PARAM_BN_BIAS:
+        return 0.2 * (2 * u - 1);
+    case SN_PARAM_BN_MEAN:
+        return 0.1 * (2 * u - 1);
+    case SN_PARAM_BN_VAR:
+        return 0.5 + u;
     }
     return 0;
 }
 
 senet_status cli_fill_test_weights(const sn_graph *graph, sn_params *params, uint64_t seed)
 {
-    size_t most = 0;
+    size_t most = 1;
     for (size_t i = 0; i < graph->params_count; i++)
         if (elements_of(&graph->params[i]) > most) most = elements_of(&graph->params[i]);
     float *values = malloc(most * sizeof *values);

@@ -16,59 +16,197 @@ enum { LARGEST_PAD = 64, LARGEST_CUTOUT = 512 };
 
 const cli_option cli_train_options[] = {
     CLI_OPTION_MODEL("the network; not needed with --recipe"),
-    {.name = "data", .type = CLI_TEXT, .metavar = "DATA",
-     .usual = "the recipe's", .help = "cifar10:DIR, cifar100:DIR, synthetic[:OPTIONS] or tensors:FILE"},
-    {.name = "output", .type = CLI_TEXT, .metavar = "DIR", .help = "folder of the run; with --resume the same one by default"},
-    {.name = "recipe", .type = CLI_TEXT, .metavar = "NAME", .help = "published settings by name (listed above); flags override it"},
-    {.name = "resume", .type = CLI_TEXT, .metavar = "DIR", .help = "go on with the run in DIR: same settings, same bits"},
+    {.name = "data",
+     .type = CLI_TEXT,
+     .metavar = "DATA",
+     .usual = "the recipe's",
+     .help = "cifar10:DIR, cifar100:DIR, synthetic[:OPTIONS] or tensors:FILE"},
+    {.name = "output",
+     .type = CLI_TEXT,
+     .metavar = "DIR",
+     .help = "folder of the run; with --resume the same one by default"},
+    {.name = "recipe",
+     .type = CLI_TEXT,
+     .metavar = "NAME",
+     .help = "published settings by name (listed above); flags override it"},
+    {.name = "resume",
+     .type = CLI_TEXT,
+     .metavar = "DIR",
+     .help = "go on with the run in DIR: same settings, same bits"},
     {.name = "init", .type = CLI_TEXT, .metavar = "FILE", .help = "begin with these weights instead of random ones"},
-    {.name = "batch-size", .letter = 'b', .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 1048576,
-     .usual = "the recipe's, else 128", .help = "images a step"},
-    {.name = "epochs", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 1000000,
-     .usual = "the recipe's, else 30", .help = "passes over the training pictures; a recipe's milestones stretch with it"},
-    {.name = "max-steps", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 1e15,
+    {.name = "batch-size",
+     .letter = 'b',
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 1,
+     .most = 1048576,
+     .usual = "the recipe's, else 128",
+     .help = "images a step"},
+    {.name = "epochs",
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 1,
+     .most = 1000000,
+     .usual = "the recipe's, else 30",
+     .help = "passes over the training pictures; a recipe's milestones stretch with it"},
+    {.name = "max-steps",
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 1,
+     .most = 1e15,
      .help = "stop after step N, counted from the start of training"},
-    {.name = "optimizer", .type = CLI_CHOICE, .metavar = "NAME", .choices = OPTIMIZERS,
+    {.name = "optimizer",
+     .type = CLI_CHOICE,
+     .metavar = "NAME",
+     .choices = OPTIMIZERS,
      .help = "form of SGD with momentum: Torch's, Caffe's, Nesterov's"},
-    {.name = "lr", .type = CLI_REAL, .metavar = "X", .least = 0, .most = 1000, .usual = "the recipe's, else 0.1", .help = "learning rate"},
-    {.name = "momentum", .type = CLI_REAL, .metavar = "X", .least = 0, .most = 0.999999, .usual = "0.9", .help = "momentum"},
-    {.name = "weight-decay", .type = CLI_REAL, .metavar = "X", .least = 0, .most = 1, .usual = "the recipe's, else 0.0001", .help = "L2 penalty"},
-    {.name = "weight-decay-on", .type = CLI_CHOICE, .metavar = "WHAT", .choices = "weights|all",
-     .usual = "all", .help = "decay weights only, or biases and batch norm too"},
-    {.name = "schedule", .type = CLI_CHOICE, .metavar = "NAME", .choices = SCHEDULES,
-     .usual = "the recipe's, else cosine", .help = "course of the learning rate"},
-    {.name = "milestones", .type = CLI_REALS, .metavar = "E,E,...", .least = 0, .most = 1e6,
+    {.name = "lr",
+     .type = CLI_REAL,
+     .metavar = "X",
+     .least = 0,
+     .most = 1000,
+     .usual = "the recipe's, else 0.1",
+     .help = "learning rate"},
+    {.name = "momentum",
+     .type = CLI_REAL,
+     .metavar = "X",
+     .least = 0,
+     .most = 0.999999,
+     .usual = "0.9",
+     .help = "momentum"},
+    {.name = "weight-decay",
+     .type = CLI_REAL,
+     .metavar = "X",
+     .least = 0,
+     .most = 1,
+     .usual = "the recipe's, else 0.0001",
+     .help = "L2 penalty"},
+    {.name = "weight-decay-on",
+     .type = CLI_CHOICE,
+     .metavar = "WHAT",
+     .choices = "weights|all",
+     .usual = "all",
+     .help = "decay weights only, or biases and batch norm too"},
+    {.name = "schedule",
+     .type = CLI_CHOICE,
+     .metavar = "NAME",
+     .choices = SCHEDULES,
+     .usual = "the recipe's, else cosine",
+     .help = "course of the learning rate"},
+    {.name = "milestones",
+     .type = CLI_REALS,
+     .metavar = "E,E,...",
+     .least = 0,
+     .most = 1e6,
      .help = "epochs at which the rate is multiplied by --gamma; implies --schedule step"},
-    {.name = "step-every", .type = CLI_REAL, .metavar = "E", .least = 0, .most = 1e6,
+    {.name = "step-every",
+     .type = CLI_REAL,
+     .metavar = "E",
+     .least = 0,
+     .most = 1e6,
      .help = "schedule step without milestones: epochs between two steps"},
-    {.name = "gamma", .type = CLI_REAL, .metavar = "X", .least = 0, .most = 1, .usual = "0.1", .help = "factor of a step"},
-    {.name = "patience", .type = CLI_INTEGER, .metavar = "E", .least = 1, .most = 1000000,
-     .usual = "10", .help = "schedule plateau: epochs without a better validation loss before a step"},
-    {.name = "reductions", .type = CLI_INTEGER, .metavar = "N", .least = 0, .most = 1000,
-     .usual = "3", .help = "schedule plateau: steps before the end"},
-    {.name = "warmup-epochs", .type = CLI_REAL, .metavar = "E", .least = 0, .most = 1e6,
-     .usual = "0", .help = "raise the rate linearly over the first E epochs"},
-    {.name = "warmup-lr", .type = CLI_REAL, .metavar = "X", .least = 0, .most = 1000, .usual = "0", .help = "rate that the warm-up begins with"},
-    {.name = "label-smoothing", .type = CLI_REAL, .metavar = "X", .least = 0, .most = 0.999, .usual = "0", .help = "share of the target spread over all classes"},
-    {.name = "augment", .type = CLI_TEXT, .metavar = "HOW",
-     .usual = "the recipe's, else none", .help = "none, or joined by +: padN (zero-pad by N, crop at random), flip, cutoutN (blank a square of side N), cifar = "
+    {.name = "gamma",
+     .type = CLI_REAL,
+     .metavar = "X",
+     .least = 0,
+     .most = 1,
+     .usual = "0.1",
+     .help = "factor of a step"},
+    {.name = "patience",
+     .type = CLI_INTEGER,
+     .metavar = "E",
+     .least = 1,
+     .most = 1000000,
+     .usual = "10",
+     .help = "schedule plateau: epochs without a better validation loss before a step"},
+    {.name = "reductions",
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 0,
+     .most = 1000,
+     .usual = "3",
+     .help = "schedule plateau: steps before the end"},
+    {.name = "warmup-epochs",
+     .type = CLI_REAL,
+     .metavar = "E",
+     .least = 0,
+     .most = 1e6,
+     .usual = "0",
+     .help = "raise the rate linearly over the first E epochs"},
+    {.name = "warmup-lr",
+     .type = CLI_REAL,
+     .metavar = "X",
+     .least = 0,
+     .most = 1000,
+     .usual = "0",
+     .help = "rate that the warm-up begins with"},
+    {.name = "label-smoothing",
+     .type = CLI_REAL,
+     .metavar = "X",
+     .least = 0,
+     .most = 0.999,
+     .usual = "0",
+     .help = "share of the target spread over all classes"},
+    {.name = "augment",
+     .type = CLI_TEXT,
+     .metavar = "HOW",
+     .usual = "the recipe's, else none",
+     .help = "none, or joined by +: padN (zero-pad by N, crop at random), flip, cutoutN (blank a square of side N), "
+             "cifar = "
              "pad4+flip"},
     {.name = "no-shuffle", .type = CLI_FLAG, .help = "take the pictures in their order"},
     {.name = "drop-last", .type = CLI_FLAG, .help = "leave out the smaller last batch of an epoch"},
-    {.name = "freeze-bn-epochs", .type = CLI_INTEGER, .metavar = "N", .least = 0, .most = 1000000,
-     .usual = "0", .help = "freeze batch norm in the last N epochs"},
-    {.name = "init-rule", .type = CLI_CHOICE, .metavar = "RULE", .choices = INIT_RULES,
-     .usual = "the recipe's, else he", .help = "rule of the random weights"},
-    {.name = "seed", .type = CLI_INTEGER, .metavar = "N", .least = 0, .most = 9e15,
-     .usual = "0", .help = "of weights, order and augmentation"},
-    {.name = "log-every", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 1e9, .usual = "20", .help = "steps between two lines of the log"},
-    {.name = "eval-batch-size", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = 1048576, .usual = "100", .help = "images at once in evaluation"},
+    {.name = "freeze-bn-epochs",
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 0,
+     .most = 1000000,
+     .usual = "0",
+     .help = "freeze batch norm in the last N epochs"},
+    {.name = "init-rule",
+     .type = CLI_CHOICE,
+     .metavar = "RULE",
+     .choices = INIT_RULES,
+     .usual = "the recipe's, else he",
+     .help = "rule of the random weights"},
+    {.name = "seed",
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 0,
+     .most = 9e15,
+     .usual = "0",
+     .help = "of weights, order and augmentation"},
+    {.name = "log-every",
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 1,
+     .most = 1e9,
+     .usual = "20",
+     .help = "steps between two lines of the log"},
+    {.name = "eval-batch-size",
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 1,
+     .most = 1048576,
+     .usual = "100",
+     .help = "images at once in evaluation"},
     {.name = "no-eval", .type = CLI_FLAG, .help = "do not evaluate after the epochs"},
-    {.name = "checkpoint-minutes", .type = CLI_REAL, .metavar = "M", .least = 0, .most = 1e6,
-     .usual = "10", .help = "save the state so often within an epoch; 0: only at its end"},
+    {.name = "checkpoint-minutes",
+     .type = CLI_REAL,
+     .metavar = "M",
+     .least = 0,
+     .most = 1e6,
+     .usual = "10",
+     .help = "save the state so often within an epoch; 0: only at its end"},
     {.name = "dry-run", .type = CLI_FLAG, .help = "print every setting and stop"},
-    {.name = "workers", .letter = 'j', .type = CLI_INTEGER, .metavar = "N", .least = 0, .most = 256,
-     .usual = "1", .help = "threads that prepare pictures; 0: none of their own"},
+    {.name = "workers",
+     .letter = 'j',
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 0,
+     .most = 256,
+     .usual = "1",
+     .help = "threads that prepare pictures; 0: none of their own"},
     CLI_OPTION_THREADS,
     CLI_OPTION_PRECISION,
     CLI_OPTION_DEVICE,
@@ -96,7 +234,8 @@ static bool numbered(const char *word, const char *prefix, int most, int *number
 {
     size_t length = strlen(prefix);
     int64_t value;
-    if (strncmp(word, prefix, length) != 0 || !sn_parse_int64(word + length, &value) || value < 1 || value > most) return false;
+    if (strncmp(word, prefix, length) != 0 || !sn_parse_int64(word + length, &value) || value < 1 || value > most)
+        return false;
     *number = (int)value;
     return true;
 }
@@ -109,13 +248,16 @@ static senet_status parse_augment(const char *text, sn_augment *augment)
         char word[24] = "";
         size_t length = strcspn(rest, "+");
         if (length < sizeof word) snprintf(word, sizeof word, "%.*s", (int)length, rest);
-        if (strcmp(word, "flip") == 0) augment->flip = true;
-        else if (strcmp(word, "cifar") == 0) augment->flip = true, augment->pad = 4;
+        if (strcmp(word, "flip") == 0)
+            augment->flip = true;
+        else if (strcmp(word, "cifar") == 0)
+            augment->flip = true, augment->pad = 4;
         else if (!numbered(word, "pad", LARGEST_PAD, &augment->pad) &&
                  !numbered(word, "cutout", LARGEST_CUTOUT, &augment->cutout))
-            return sn_fail(SENET_USAGE,
-                           "--augment %s: '%.*s' must be cifar, flip, padN (N = 1..%d) or cutoutN (N = 1..%d); or none alone",
-                           text, (int)length, rest, LARGEST_PAD, LARGEST_CUTOUT);
+            return sn_fail(
+                SENET_USAGE,
+                "--augment %s: '%.*s' must be cifar, flip, padN (N = 1..%d) or cutoutN (N = 1..%d); or none alone",
+                text, (int)length, rest, LARGEST_PAD, LARGEST_CUTOUT);
         if (rest[length] == '\0') return SENET_OK;
         rest += length + 1;
     }
@@ -181,7 +323,8 @@ static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
     if (cli_given(a, "optimizer")) config->optimizer = (sn_optimizer)cli_choice(a, "optimizer");
     if (cli_given(a, "init-rule")) config->init = (sn_init)cli_choice(a, "init-rule");
     if (cli_given(a, "weight-decay-on")) config->decay_all = cli_choice(a, "weight-decay-on") == 1;
-    if (cli_given(a, "warmup-epochs")) config->warmup_steps = 0; /* a recipe's steps at a constant rate would go first */
+    if (cli_given(a, "warmup-epochs"))
+        config->warmup_steps = 0; /* a recipe's steps at a constant rate would go first */
     if (cli_given(a, "milestones")) {
         const cli_value *milestones = cli_get(a, "milestones");
         config->schedule = SN_SCHEDULE_STEP;
@@ -193,13 +336,15 @@ static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
     return cli_given(a, "augment") ? parse_augment(cli_text(a, "augment"), &config->augment) : SENET_OK;
 }
 
-_Static_assert((int)CLI_MAX_REALS == (int)SN_MAX_MILESTONES, "every milestone of the command line has a place in the settings");
+_Static_assert((int)CLI_MAX_REALS == (int)SN_MAX_MILESTONES,
+               "every milestone of the command line has a place in the settings");
 
 senet_status cli_train_config(const cli_arguments *arguments, sn_arena *arena, sn_train_config *config)
 {
     const char *resume = cli_text(arguments, "resume"), *recipe = cli_text(arguments, "recipe");
     if (resume && recipe)
-        return sn_fail(SENET_USAGE, "--recipe %s: the run in '%s' has its settings; change them one by one", recipe, resume);
+        return sn_fail(SENET_USAGE, "--recipe %s: the run in '%s' has its settings; change them one by one", recipe,
+                       resume);
     if (resume) {
         SN_RETURN_IF_FAILED(sn_train_resume_config(resume, arena, config));
         config->output = resume;

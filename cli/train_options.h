@@ -7,11 +7,12 @@
 
 extern const cli_option cli_train_options[];
 
-/* Defaults, or the settings of the run to resume; then the recipe; then every flag the user gave.  The strings belong to the
- * arguments and the arena. */
+/* Defaults, or the settings of the run to resume; then the recipe; then every flag the user gave.  The strings belong
+ * to the arguments and the arena. */
 senet_status cli_train_config(const cli_arguments *arguments, sn_arena *arena, sn_train_config *config);
 
-/* The name of value `index` of a setting that is a choice ("optimizer", "schedule", "init"); NULL for other settings. */
+/* The name of value `index` of a setting that is a choice ("optimizer", "schedule", "init"); NULL for other settings.
+ */
 const char *cli_train_choice_name(const char *setting, int64_t index, int *length);
 
 #endif

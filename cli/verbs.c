@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const cli_verb *const cli_verbs[] = {&cli_models,  &cli_summary, &cli_train, &cli_eval, &cli_predict,
-                                     &cli_run,     &cli_bench,   &cli_data,  NULL};
+const cli_verb *const cli_verbs[] = {&cli_models, &cli_summary, &cli_train, &cli_eval, &cli_predict,
+                                     &cli_run,    &cli_bench,   &cli_data,  NULL};
 
 const cli_verb *cli_find_verb(const char *name)
 {

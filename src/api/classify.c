@@ -26,8 +26,8 @@ senet_status sn_model_program_for(senet_model *model, int64_t batch, sn_program 
     sn_model_program *slot = &model->programs[0];
     for (int i = 0; i < SN_MODEL_PROGRAMS; i++) {
         sn_model_program *other = &model->programs[i];
-        if (other->batch == batch) slot = other;
-        else if (slot->batch != batch && other->last_use < slot->last_use) slot = other;
+        bool older = slot->batch != batch && other->last_use < slot->last_use;
+        if (other->batch == batch || older) slot = other;
     }
     if (slot->batch != batch) {
         sn_program_options options = {.threads = model->threads,
@@ -35,8 +35,8 @@ senet_status sn_model_program_for(senet_model *model, int64_t batch, sn_program 
                                       .params = model->params,
                                       .workspace = model->workspace};
         forget(slot);
-        senet_status status = sn_model_build_inference(model, batch, model->preprocess.height, model->preprocess.width, NULL, 0,
-                                                       &slot->graph);
+        senet_status status = sn_model_build_inference(model, batch, model->preprocess.height, model->preprocess.width,
+                                                       NULL, 0, &slot->graph);
         if (status == SENET_OK) status = sn_program_create(slot->graph, &options, &slot->program);
         if (status != SENET_OK) {
             forget(slot);
@@ -72,7 +72,8 @@ senet_status sn_model_prepare(const senet_model *model, const sn_image *image, f
 {
     sn_preprocess how = model->preprocess;
     bool fits = image->width == how.width && image->height == how.height;
-    /* "none" is for data sets whose pictures have the network's size; any other picture must become that size somehow. */
+    /* "none" is for data sets whose pictures have the network's size; any other picture must become that size somehow.
+     */
     if (how.interpolation == SN_INTERPOLATION_NONE && !fits) how.interpolation = SN_INTERPOLATION_PIL_BILINEAR;
     size_t values = sn_model_input_floats(model);
     uint8_t *pixels = malloc(values);
@@ -170,8 +171,9 @@ senet_status senet_model_classify_file(senet_model *model, const char *path, int
 static senet_status copy_pixels(const unsigned char *rgb, int height, int width, ptrdiff_t stride, sn_image *image)
 {
     if (height < 1 || width < 1 || stride < (ptrdiff_t)width * 3)
-        return sn_fail(SENET_USAGE, "a picture of %d x %d pixels, %td bytes a row: needs at least 1 x 1 and 3 bytes a pixel",
-                       height, width, stride);
+        return sn_fail(SENET_USAGE,
+                       "a picture of %d x %d pixels, %td bytes a row: needs at least 1 x 1 and 3 bytes a pixel", height,
+                       width, stride);
     size_t row = (size_t)width * 3, bytes = row * (size_t)height;
     image->pixels = malloc(bytes);
     if (!image->pixels) return sn_fail_memory(bytes, "a picture");

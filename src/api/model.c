@@ -19,8 +19,10 @@ static senet_status build(senet_model *model, const char *name)
 static senet_model *allocate(void)
 {
     senet_model *model = calloc(1, sizeof *model);
-    if (model) pthread_mutex_init(&model->lock, NULL);
-    else sn_fail_memory(sizeof *model, "a model");
+    if (model)
+        pthread_mutex_init(&model->lock, NULL);
+    else
+        sn_fail_memory(sizeof *model, "a model");
     return model;
 }
 
@@ -49,7 +51,8 @@ senet_status sn_model_open(const char *path, const char *name, senet_model **ope
     SN_TRY(sn_weights_info_read(file, &model->info), cleanup);
     if (!name) name = model->info.model;
     if (!name) {
-        status = sn_fail(SENET_USAGE, "%s: the file does not say which network its weights belong to; name the model", path);
+        status =
+            sn_fail(SENET_USAGE, "%s: the file does not say which network its weights belong to; name the model", path);
         goto cleanup;
     }
     status = build(model, name);
@@ -83,8 +86,12 @@ static senet_status add_taps(sn_graph *graph, const char *const *taps, int taps_
 senet_status sn_model_build_inference(const senet_model *model, int64_t batch, int64_t height, int64_t width,
                                       const char *const *taps, int taps_count, sn_graph **graph)
 {
-    sn_build_options options = {
-        .mode = SN_MODE_EVAL, .batch = batch, .height = height, .width = width, .input = SN_INPUT_REAL, .no_fuse = true};
+    sn_build_options options = {.mode = SN_MODE_EVAL,
+                                .batch = batch,
+                                .height = height,
+                                .width = width,
+                                .input = SN_INPUT_REAL,
+                                .no_fuse = true};
     sn_graph *plain = NULL, *fused = NULL;
     senet_status status;
     *graph = NULL;
@@ -130,12 +137,19 @@ void senet_model_destroy(senet_model *model)
     free(model);
 }
 
-const char *senet_model_name(const senet_model *model) { return model->name; }
-int senet_model_classes(const senet_model *model) { return (int)model->spec.classes; }
+const char *senet_model_name(const senet_model *model)
+{
+    return model->name;
+}
+int senet_model_classes(const senet_model *model)
+{
+    return (int)model->spec.classes;
+}
 
 const char *senet_model_label(const senet_model *model, int class_index)
 {
-    bool named = class_index >= 0 && class_index < model->spec.classes && (size_t)class_index < model->info.labels_count;
+    bool named =
+        class_index >= 0 && class_index < model->spec.classes && (size_t)class_index < model->info.labels_count;
     return named ? model->info.labels[class_index] : NULL;
 }
 

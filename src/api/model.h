@@ -28,12 +28,12 @@ struct senet_model {
     sn_preprocess preprocess; /* the file's, or the default of the network's native size */
     int threads;              /* 0: every CPU */
     bool ignore_exif, reference_only;
-    sn_graph *layout;         /* batch 1: tells which parameters there are */
+    sn_graph *layout; /* batch 1: tells which parameters there are */
     sn_params *params;
-    sn_workspace *workspace;  /* that the programs take turns to use */
+    sn_workspace *workspace; /* that the programs take turns to use */
     sn_model_program programs[SN_MODEL_PROGRAMS];
     uint64_t uses;
-    float *staging;           /* NHWC input of a chunk of images */
+    float *staging; /* NHWC input of a chunk of images */
     size_t staging_floats;
 };
 
@@ -42,18 +42,20 @@ senet_status sn_model_create(const char *name, senet_model **model);
 /* Opens a weights file; `name` may be NULL when the file says what it is. */
 senet_status sn_model_open(const char *path, const char *name, senet_model **model);
 
-/* The network for inference on `batch` pictures of height x width, batch norm folded into the convolutions; input "input"
- * (N,H,W,3), outputs "logits" and the nodes named in taps[0 .. taps_count-1].  A tap that is no node: SENET_USAGE. */
+/* The network for inference on `batch` pictures of height x width, batch norm folded into the convolutions; input
+ * "input" (N,H,W,3), outputs "logits" and the nodes named in taps[0 .. taps_count-1].  A tap that is no node:
+ * SENET_USAGE. */
 senet_status sn_model_build_inference(const senet_model *model, int64_t batch, int64_t height, int64_t width,
                                       const char *const *taps, int taps_count, sn_graph **graph);
 
-/* The program for `batch` images of the input's size: input "input" (N,H,W,3), output "logits".  The last two sizes asked for
- * are kept; the program belongs to the model. */
+/* The program for `batch` images of the input's size: input "input" (N,H,W,3), output "logits".  The last two sizes
+ * asked for are kept; the program belongs to the model. */
 senet_status sn_model_program_for(senet_model *model, int64_t batch, sn_program **program);
 /* Forgets the programs, so that a change of threads takes effect. */
 void sn_model_forget_programs(senet_model *model);
 
-/* An RGB picture to the network's input: preprocessed, channels in order, normalised; H x W x 3 floats.  Thread-safe. */
+/* An RGB picture to the network's input: preprocessed, channels in order, normalised; H x W x 3 floats.  Thread-safe.
+ */
 senet_status sn_model_prepare(const senet_model *model, const sn_image *image, float *input);
 /* The same for a file.  Thread-safe. */
 senet_status sn_model_prepare_file(const senet_model *model, const char *path, float *input);

@@ -2,10 +2,13 @@
  *
  *     helper pictures DIR            writes pictures of every kind a user may have, good and broken
  *     helper tensors FILE N H W      writes `input` (N,3,H,W) and `labels` (N)
- *     helper json FILE [KEY...]      checks that the file is one JSON value; prints the value found by the keys (of objects
- *                                    by name, of arrays by number; "#" for a count)
- *     helper same FILE FILE          compares the tensors of two safetensors files bit by bit, not their metadata
+ *     helper json FILE [KEY...]      checks that the file is one JSON value; prints the value found by the keys (of
+ * objects by name, of arrays by number; "#" for a count) helper golden FILE GOLDEN      compares `logits` with those of
+ * a golden vector, within the tolerance that file sets helper same FILE FILE          compares the tensors of two
+ * safetensors files bit by bit, not their metadata
  */
+#include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +43,10 @@ static FILE *create(const char *directory, const char *name)
 }
 
 /* A smooth picture: a value for every pixel and channel. */
-static unsigned value_at(int x, int y, int channel) { return (unsigned)(x * 5 + y * (channel + 1) + 40 * channel) % 256; }
+static unsigned value_at(int x, int y, int channel)
+{
+    return (unsigned)(x * 5 + y * (channel + 1) + 40 * channel) % 256;
+}
 
 static void write_jpeg(const char *directory, const char *name, int channels, J_COLOR_SPACE space)
 {
@@ -75,7 +81,8 @@ static void write_png(const char *directory, const char *name, int bits, int typ
     png_infop info = png_create_info_struct(png);
     int channels = type == PNG_COLOR_TYPE_RGB ? 3 : type == PNG_COLOR_TYPE_RGB_ALPHA ? 4 : 1, bytes = bits / 8;
     png_init_io(png, file);
-    png_set_IHDR(png, info, WIDTH, HEIGHT, bits, type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, WIDTH, HEIGHT, bits, type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
     if (type == PNG_COLOR_TYPE_PALETTE) {
         png_color palette[256];
         for (int i = 0; i < 256; i++) palette[i] = (png_color){(png_byte)i, (png_byte)(255 - i), (png_byte)(i / 2)};
@@ -142,6 +149,36 @@ static int compare_tensors(const char *a_path, const char *b_path)
     return differ;
 }
 
+/* Records "f32dev X" and "logits N K" with N K lines of numbers; the tolerance is what spec/GOLDEN.md names
+ * comfortable: 20 times the deviation of a float32 run, and 1e-5 of the largest logit. */
+static int compare_golden(const char *path, const char *golden_path)
+{
+    sn_tensors *file = NULL;
+    FILE *golden = fopen(golden_path, "r");
+    char line[512];
+    double deviation = 0, largest = 0, worst = 0;
+    int64_t n = 0, k = 0, read = 0;
+    if (!golden || sn_tensors_open(path, &file) != SENET_OK) return fail();
+    const sn_tensor *logits = sn_tensors_find(file, "logits");
+    while (fgets(line, sizeof line, golden)) {
+        if (n && read < n * k) {
+            float ours;
+            double theirs = strtod(line, NULL);
+            memcpy(&ours, (const char *)logits->data + read++ * (int64_t)sizeof ours, sizeof ours);
+            if (fabs(theirs) > largest) largest = fabs(theirs);
+            if (!(fabs(ours - theirs) <= worst)) worst = fabs(ours - theirs);
+        } else if (strncmp(line, "f32dev ", 7) == 0)
+            deviation = strtod(line + 7, NULL);
+        else if (sscanf(line, "logits %" SCNd64 " %" SCNd64, &n, &k) == 2 && logits->bytes != (size_t)(n * k) * 4)
+            break;
+    }
+    fclose(golden);
+    sn_tensors_close(file);
+    double tolerance = 20 * deviation + 1e-5 * largest;
+    printf("%s: largest difference %.3g, allowed %.3g\n", golden_path, worst, tolerance);
+    return n == 0 || read != n * k || !(worst <= tolerance);
+}
+
 /* ---- JSON ---- */
 
 static const sn_json *child(const sn_json *value, const char *key)
@@ -165,10 +202,14 @@ static int print_json(const char *path, char **keys, int count)
         }
         value = child(value, keys[i]);
     }
-    if (!value) fprintf(stderr, "helper: %s: no such member\n", path);
-    else if (value->kind == SN_JSON_NULL) printf("null\n");
-    else if (value->kind == SN_JSON_BOOL) printf("%s\n", value->boolean ? "true" : "false");
-    else if (value->text) printf("%s\n", value->text);
+    if (!value)
+        fprintf(stderr, "helper: %s: no such member\n", path);
+    else if (value->kind == SN_JSON_NULL)
+        printf("null\n");
+    else if (value->kind == SN_JSON_BOOL)
+        printf("%s\n", value->boolean ? "true" : "false");
+    else if (value->text)
+        printf("%s\n", value->text);
     sn_json_destroy(document);
     return value ? 0 : 1;
 }
@@ -177,8 +218,10 @@ int main(int count, char **words)
 {
     const char *action = count > 1 ? words[1] : "";
     if (strcmp(action, "pictures") == 0 && count == 3) return write_pictures(words[2]);
-    if (strcmp(action, "tensors") == 0 && count == 6) return write_tensors(words[2], atoi(words[3]), atoi(words[4]), atoi(words[5]));
+    if (strcmp(action, "tensors") == 0 && count == 6)
+        return write_tensors(words[2], atoi(words[3]), atoi(words[4]), atoi(words[5]));
     if (strcmp(action, "same") == 0 && count == 4) return compare_tensors(words[2], words[3]);
+    if (strcmp(action, "golden") == 0 && count == 4) return compare_golden(words[2], words[3]);
     if (strcmp(action, "json") == 0 && count >= 3) return print_json(words[2], words + 3, count - 3);
     fprintf(stderr, "helper: unknown action '%s'\n", action);
     return 1;

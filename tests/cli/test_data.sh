@@ -17,6 +17,10 @@ says "every picture can be read"
 expect 0 data verify synthetic:train=10,val=10 --json
 has 10 splits 0 images
 
+# Pictures of a data set as files, which predict can read.
+expect 0 data extract cifar10:set --count 3 --output pictures
+[ "$(find pictures -name '*.png' | wc -l)" -eq 3 ] || complain "data extract: $(find pictures -type f | wc -l) files, not 3"
+
 file=$(find set -name test_batch.bin)
 cp "$file" good.bin
 # Short, oversized, a label out of range, empty, missing: the file is named, and eval and train refuse it too.

@@ -23,6 +23,14 @@ expect 0 run --model se_cifar_resnet20 --fill 2 --input input.safetensors --outp
 expect 0 run --model se_cifar_resnet20 --fill 1 --input input.safetensors --output small.safetensors --batch-size 2 --json
 has 5 outputs 0 shape 0
 
+# Test weights by their rule: the logits of an independent program, where its numbers are.
+"$HELPER" tensors one.safetensors 1 32 32
+for model in se_cifar_resnet20 cifar_resnet20 se_cifar_preresnet20; do
+    [ -e "$shared/golden/$model.txt" ] || { echo "left out: no golden vector of $model"; continue; }
+    expect 0 run --model $model --fill 1 --input one.safetensors --output one_$model.safetensors
+    "$HELPER" golden one_$model.safetensors "$shared/golden/$model.txt" > out || complain "$(cat out)"
+done
+
 refuse 64 "--tap layer1.O: no such node; did you mean layer1.0?" run --model se_cifar_resnet20 --fill 1 \
     --input input.safetensors --output new.safetensors --tap layer1.O
 refuse 64 "name the weights" run --model se_cifar_resnet20 --input input.safetensors --output new.safetensors

@@ -1,4 +1,5 @@
-/* The public API: loading, asking, classifying files and pixels, batches, threads; what it refuses, and how it says so. */
+/* The public API: loading, asking, classifying files and pixels, batches, threads; what it refuses, and how it says so.
+ */
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -40,8 +41,12 @@ static int make_files(void **state)
                             .labels = labels,
                             .labels_count = CLASSES,
                             .has_preprocess = true,
-                            .preprocess = {.height = SIDE, .width = SIDE, .mean = {0.5f, 0.4f, 0.3f}, .std = {0.2f, 0.3f, 0.4f},
-                                           .crop_pct = 1, .interpolation = SN_INTERPOLATION_NONE}};
+                            .preprocess = {.height = SIDE,
+                                           .width = SIDE,
+                                           .mean = {0.5f, 0.4f, 0.3f},
+                                           .std = {0.2f, 0.3f, 0.4f},
+                                           .crop_pct = 1,
+                                           .interpolation = SN_INTERPOLATION_NONE}};
     assert_works(sn_weights_save(weights_path, model->layout, model->params, &info, NULL, 0));
     senet_model_destroy(model);
     return 0;
@@ -110,7 +115,8 @@ static void a_file_and_its_pixels_are_the_same_picture(void **state)
 static void normalise(float *planes)
 {
     static const float mean[3] = {0.5f, 0.4f, 0.3f}, std[3] = {0.2f, 0.3f, 0.4f};
-    for (int i = 0; i < VALUES; i++) planes[i % 3 * SIDE * SIDE + i / 3] = ((float)picture[i] / 255.0f - mean[i % 3]) / std[i % 3];
+    for (int i = 0; i < VALUES; i++)
+        planes[i % 3 * SIDE * SIDE + i / 3] = ((float)picture[i] / 255.0f - mean[i % 3]) / std[i % 3];
 }
 
 static void classes_are_the_softmax_of_the_logits(void **state)
@@ -160,7 +166,8 @@ static void batches_and_threads_do_not_change_the_logits(void **state)
     for (int n = 0; n < IMAGES; n += 17) {
         assert_works(senet_model_forward(one, input + n * VALUES, 1, single));
         /* Another batch size may choose other kernels: float32 sums of up to 576 products in another order. */
-        for (int k = 0; k < CLASSES; k++) assert_true(fabsf(single[k] - a[n * CLASSES + k]) < 1e-4f * (1 + fabsf(single[k])));
+        for (int k = 0; k < CLASSES; k++)
+            assert_true(fabsf(single[k] - a[n * CLASSES + k]) < 1e-4f * (1 + fabsf(single[k])));
     }
     assert_works(senet_model_forward(one, input, 0, single));
     free(input);
@@ -180,7 +187,8 @@ static void *call_often(void *argument)
     float logits[CLASSES];
     c->same = true;
     for (int i = 0; i < 10; i++)
-        if (senet_model_forward(c->model, c->input, 1, logits) != SENET_OK || memcmp(logits, c->expected, sizeof logits) != 0)
+        if (senet_model_forward(c->model, c->input, 1, logits) != SENET_OK ||
+            memcmp(logits, c->expected, sizeof logits) != 0)
             c->same = false;
     return NULL;
 }
@@ -213,7 +221,8 @@ static void wrong_arguments_are_refused(void **state)
     assert_fails(senet_model_classify_file(model, picture_path, CLASSES + 1, top), SENET_USAGE, "11 classes");
     assert_fails(senet_model_classify_file(model, "nowhere.png", 1, top), SENET_NO_INPUT, "nowhere.png");
     assert_fails(senet_model_classify_file(model, weights_path, 1, top), SENET_BAD_DATA, weights_path);
-    assert_fails(senet_model_classify_pixels(model, picture, SIDE, SIDE, 3 * SIDE - 1, 1, top), SENET_USAGE, "95 bytes");
+    assert_fails(senet_model_classify_pixels(model, picture, SIDE, SIDE, 3 * SIDE - 1, 1, top), SENET_USAGE,
+                 "95 bytes");
     assert_fails(senet_model_classify_pixels(model, picture, 0, SIDE, 3 * SIDE, 1, top), SENET_USAGE, "0 x 32");
     assert_fails(senet_model_forward(model, &number, -1, &number), SENET_USAGE, "-1 images");
     assert_fails(senet_model_set_threads(model, 257), SENET_USAGE, "257 threads");
@@ -223,10 +232,12 @@ static void wrong_arguments_are_refused(void **state)
     assert_null(none);
     assert_fails(senet_model_load(NULL, NULL, &none), SENET_USAGE, "NULL");
     assert_fails(senet_model_load(picture_path, NULL, &none), SENET_BAD_DATA, picture_path);
-    assert_fails(senet_model_load(weights_path, &(senet_model_options){.model = "se_cifar_resnet20"}, &none), SENET_BAD_DATA,
-                 weights_path, "layer1.1");
-    assert_fails(senet_model_load(weights_path, &(senet_model_options){.model = "alexnet"}, &none), SENET_USAGE, "alexnet");
-    assert_fails(senet_model_load(weights_path, &(senet_model_options){.threads = -1}, &none), SENET_USAGE, "-1 threads");
+    assert_fails(senet_model_load(weights_path, &(senet_model_options){.model = "se_cifar_resnet20"}, &none),
+                 SENET_BAD_DATA, weights_path, "layer1.1");
+    assert_fails(senet_model_load(weights_path, &(senet_model_options){.model = "alexnet"}, &none), SENET_USAGE,
+                 "alexnet");
+    assert_fails(senet_model_load(weights_path, &(senet_model_options){.threads = -1}, &none), SENET_USAGE,
+                 "-1 threads");
     assert_null(none);
 }
 
