@@ -222,10 +222,10 @@ static const cli_option options[] = {
 };
 
 static const cli_example examples[] = {
-    {"senet bench se_resnet50", "Latency of one picture"},
-    {"senet bench se_resnet50 --batch-size 8 --threads 2 --layers", "Where the time goes with a batch of 8"},
+    {"senet bench se_cifar_resnet20", "Latency of one picture"},
+    {"senet bench se_cifar_resnet20 --batch-size 8 --threads 2 --layers", "Where the time goes with a batch of 8"},
     {"senet bench se_cifar_resnet110 --train --batch-size 128 --json", "Images a second in training, for a program"},
-    {"SENET_ISA=avx2 senet bench se_resnet50", "With a smaller instruction set"},
+    {"SENET_ISA=avx2 senet bench se_cifar_resnet20", "With a smaller instruction set"},
     {NULL, NULL},
 };
 
@@ -235,10 +235,9 @@ const cli_verb cli_bench = {
     .most_operands = 1,
     .summary = "measure latency and throughput on this machine",
     .description =
-        "Runs the network on random pictures already in memory: three runs to warm up, then the timed ones. Prints the "
-        "fastest run, the median (p50) and the 90th and 99th percentile; images/s and GFLOP/s (two for a multiply-add "
-        "of "
-        "convolutions and linear layers) follow from the median.",
+        "Runs the network on random pictures already in memory: three runs to warm up, then the timed ones. Prints "
+        "the fastest run, the median (p50) and the 90th and 99th percentile; images/s and GFLOP/s (two for a "
+        "multiply-add of convolutions and linear layers) follow from the median.",
     .options = options,
     .examples = examples,
     .run = run,

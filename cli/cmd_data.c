@@ -331,11 +331,9 @@ const cli_verb cli_data = {
     .summary = "download, check, make and describe data sets",
     .description =
         "get NAME downloads cifar10 or cifar100 (about 170 MB), checks it and unpacks it into --output. verify DATA "
-        "and stat "
-        "DATA read every picture of a data set. synth [OPTIONS] writes synthetic pictures as a data set in CIFAR-10's "
-        "format; options as for --data synthetic:classes=..,train=..,val=..,seed=..,size=... extract DATA writes the "
-        "first --count "
-        "validation pictures as PNG files named by number and class.",
+        "and stat DATA read every picture of a data set. synth [OPTIONS] writes synthetic pictures as a data set in "
+        "CIFAR-10's format; options as for --data synthetic:classes=..,train=..,val=..,seed=..,size=... extract "
+        "DATA writes the first --count validation pictures as PNG files named by number and class.",
     .options = options,
     .examples = examples,
     .run = run,

@@ -123,8 +123,8 @@ const cli_verb cli_eval = {
     .operands = "",
     .summary = "measure the error of a weights file on a data set",
     .description =
-        "Runs every picture once, prepared as the weights file says, and reports cross entropy, top-1 and top-5 error "
-        "(percent of pictures whose label is not among the 1 or 5 largest scores).",
+        "Runs every picture once, prepared as the weights file says, and reports cross entropy, top-1 and top-5 "
+        "error (percent of pictures whose label is not among the 1 or 5 largest scores).",
     .options = options,
     .examples = examples,
     .run = run,

@@ -65,7 +65,8 @@ static int run(const cli_arguments *arguments)
         sn_json_close_array(&json);
     else
         sn_text_printf(
-            &text, "\nOptions follow the name, se_resnet50:r=8,squeeze=max; `senet summary MODEL` shows the layers.");
+            &text,
+            "\nOptions follow the name, se_cifar_resnet20:r=8,squeeze=max; `senet summary MODEL` shows the layers.");
     status = cli_print_text(&text);
 cleanup:
     sn_text_free(&text);
@@ -86,16 +87,13 @@ const cli_verb cli_models = {
     .operands = "",
     .summary = "list the networks by name",
     .description =
-        "Lists the networks with the side of their input in pixels, classes, learnable parameters and multiply-adds of "
-        "one "
-        "image (convolutions and linear layers).\n\n"
+        "Lists the networks with the side of their input in pixels, classes, learnable parameters and multiply-adds "
+        "of one image (convolutions and linear layers).\n\n"
         "The prefix se_ puts a Squeeze-and-Excitation block into every unit. Options follow a colon, in any order: "
-        "r=16 (reduction), squeeze=avg|max|none, gate=sigmoid|tanh|relu, stages=2+3 (where SE blocks are), "
-        "place=standard|pre|post|identity|3x3, bias=1|0, classes=N; ResNets: down=1x1|3x3 and pool=ceil|pad1 (3x3 and "
-        "pad1 "
-        "for torchvision's and timm's weights); mobilenet: width=1.0, act=relu|relu6, pad=symmetric|tf_same; CIFAR "
-        "ResNets: "
-        "pad=center|end. Families take other depths: cifar_resnetN (N = 6n+2), cifar_preresnetN, wrnD_K (D = 6n+4), "
+        "classes=N; with SE blocks r=16 (reduction), squeeze=avg|max|none, gate=sigmoid|tanh|relu, bias=1|0, "
+        "stages=2+3 (where the blocks are: 2..4) and, in cifar_resnet*, place=standard|pre|post|identity; "
+        "pad=center|end (zero channels of the shortcut).\n\n"
+        "Families take other depths and widths: cifar_resnetN and cifar_preresnetN (N = 6n+2), wrnD_K (D = 6n+4), "
         "shake_shake26_2xWd, shake_even29_2xGxWd.",
     .options = options,
     .examples = examples,

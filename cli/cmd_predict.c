@@ -266,11 +266,10 @@ const cli_verb cli_predict = {
     .summary = "classify pictures",
     .description =
         "Reads JPEG and PNG pictures, of a folder every .jpg, .jpeg and .png below it, \"-\" from standard input; "
-        "prepares "
-        "them as the weights file says; prints the most probable classes with their labels and probabilities.\n\n"
+        "prepares them as the weights file says; prints the most probable classes with their labels and "
+        "probabilities.\n\n"
         "A picture that cannot be read is reported on standard error and left out; the exit code is then 65, or 66 "
-        "where "
-        "files were missing and nothing else was wrong.",
+        "where files were missing and nothing else was wrong.",
     .options = options,
     .examples = examples,
     .run = run,

@@ -284,7 +284,7 @@ static const cli_example examples[] = {
     {"senet run --weights best.safetensors --input batch.safetensors --output logits.safetensors", "Logits of a batch"},
     {"senet run --weights best.safetensors --input batch.safetensors --output out.safetensors --tap layer3.0.se.gate",
      "With the activations of a gate"},
-    {"senet run --model se_resnet50 --fill 1 --input batch.safetensors --output out.safetensors --json",
+    {"senet run --model se_cifar_resnet20 --fill 1 --input batch.safetensors --output out.safetensors --json",
      "Test weights, to compare two builds or machines"},
     {NULL, NULL},
 };
@@ -294,10 +294,8 @@ const cli_verb cli_run = {
     .operands = "",
     .summary = "run a network on tensors from a file",
     .description = "Reads the tensor `input` (N,3,H,W), runs the network in evaluation mode, and writes the logits and "
-                   "every tapped node "
-                   "to a safetensors file. H and W may be any size the network takes. senet summary lists the nodes: a "
-                   "unit's output "
-                   "bears the unit's name, a gate is <block>.gate.",
+                   "every tapped node to a safetensors file. H and W may be any size the network takes. senet "
+                   "summary lists the nodes: a unit's output bears the unit's name, a gate is <block>.gate.",
     .options = options,
     .examples = examples,
     .run = run,

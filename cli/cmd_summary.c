@@ -141,9 +141,9 @@ static const cli_option options[] = {
 };
 
 static const cli_example examples[] = {
-    {"senet summary se_resnet50", "The layers of SE-ResNet-50"},
-    {"senet summary se_resnet50:r=8 --size 320", "Another reduction ratio, larger pictures"},
-    {"senet summary senet154 --json", "Counts for a program: params, macs, macs_with_scale, layers[]"},
+    {"senet summary se_cifar_resnet20", "The layers of SE-ResNet-20"},
+    {"senet summary se_cifar_resnet20:r=8 --size 64", "Another reduction ratio, larger pictures"},
+    {"senet summary se_wrn16_8 --json", "Counts for a program: params, macs, macs_with_scale, layers[]"},
     {NULL, NULL},
 };
 
@@ -153,10 +153,8 @@ const cli_verb cli_summary = {
     .most_operands = 1,
     .summary = "show the layers of a network, their shapes and costs",
     .description = "Prints every layer with its output's shape, learnable parameters and multiply-adds, and the sums. "
-                   "Multiply-adds are "
-                   "the products of convolutions and linear layers for one image, those of the SE blocks included; "
-                   "macs_with_scale adds "
-                   "one for every value that a gate multiplies.",
+                   "Multiply-adds are the products of convolutions and linear layers for one image, those of the SE "
+                   "blocks included; macs_with_scale adds one for every value that a gate multiplies.",
     .options = options,
     .examples = examples,
     .run = run,

@@ -208,15 +208,13 @@ const cli_verb cli_train = {
     .operands = "",
     .summary = "train a network from a recipe or flags",
     .description =
-        "Trains with stochastic gradient descent, evaluates after every epoch, and writes into --output: log.jsonl and "
-        "summary.csv (the course of the run), last.safetensors and best.safetensors (weights, ready for eval and "
-        "predict), "
-        "checkpoint.safetensors (the full state, for --resume) and TensorBoard events.\n\n"
+        "Trains with stochastic gradient descent, evaluates after every epoch, and writes into --output: log.jsonl "
+        "and summary.csv (the course of the run), last.safetensors and best.safetensors (weights, ready for eval "
+        "and predict), checkpoint.safetensors (the full state, for --resume) and TensorBoard events.\n\n"
         "Recipes: demo (needs no files), quick, cifar-resnet, cifar-preresnet, cifar-wrn, cifar-shake-shake, "
         "cifar-shake-even: the settings of the paper's CIFAR tables; --dry-run shows them.\n\n"
-        "One seed gives the same weights, bit for bit, for any number of threads and however often the run was stopped "
-        "and "
-        "resumed. SIGINT, SIGTERM and SIGHUP let the step finish, save, and end with exit code 75.",
+        "One seed gives the same weights, bit for bit, for any number of threads and however often the run was "
+        "stopped and resumed. SIGINT, SIGTERM and SIGHUP let the step finish, save, and end with exit code 75.",
     .options = cli_train_options,
     .examples = examples,
     .run = run,

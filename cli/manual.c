@@ -113,7 +113,8 @@ void cli_manual_program(void)
 {
     print_title("senet", cli_program_summary);
     printf(".SH SYNOPSIS\n.B senet\n.I VERB\n[options]\n.SH DESCRIPTION\n"
-           "A network is named as in \\fBse_resnet50\\fR or, with options, \\fBse_resnet50:r=8,squeeze=max\\fR; "
+           "A network is named as in \\fBse_cifar_resnet20\\fR or, with options, "
+           "\\fBse_cifar_resnet20:r=8,squeeze=max\\fR; "
            "\\fBsenet models\\fR lists the names.\nEvery verb has a page of its own.\n.SH VERBS\n");
     for (const cli_verb *const *verb = cli_verbs; *verb; verb++)
         printf(".TP\n.BR senet\\-%s (1)\n%s\n", (*verb)->name, (*verb)->summary);

@@ -152,8 +152,7 @@ const cli_option cli_train_options[] = {
      .metavar = "HOW",
      .usual = "the recipe's, else none",
      .help = "none, or joined by +: padN (zero-pad by N, crop at random), flip, cutoutN (blank a square of side N), "
-             "cifar = "
-             "pad4+flip"},
+             "cifar = pad4+flip"},
     {.name = "no-shuffle", .type = CLI_FLAG, .help = "take the pictures in their order"},
     {.name = "drop-last", .type = CLI_FLAG, .help = "leave out the smaller last batch of an epoch"},
     {.name = "freeze-bn-epochs",

@@ -58,7 +58,7 @@ typedef struct senet_model senet_model;
 
 /* How to load; all zero is the usual case. */
 typedef struct senet_model_options {
-    const char *model; /* the network's name, "se_resnet50:r=8"; NULL: what the weights file says it is */
+    const char *model; /* the network's name, "se_cifar_resnet20:r=8"; NULL: what the weights file says it is */
     int threads;       /* that compute, 1..256; 0: every CPU the process may use */
     int ignore_exif;   /* not 0: pictures are taken as they are stored, not turned as their EXIF orientation says */
 } senet_model_options;
@@ -70,7 +70,7 @@ typedef struct senet_model_options {
 SENET_API senet_status senet_model_load(const char *path, const senet_model_options *options, senet_model **model);
 SENET_API void senet_model_destroy(senet_model *model);
 
-/* The network's canonical name, "se_resnet50:r=8"; belongs to the handle. */
+/* The network's canonical name, "se_cifar_resnet20:r=8"; belongs to the handle. */
 SENET_API const char *senet_model_name(const senet_model *model);
 /* How many classes it tells apart, K. */
 SENET_API int senet_model_classes(const senet_model *model);

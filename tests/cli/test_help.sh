@@ -22,6 +22,12 @@ done
 expect 0 --man
 says ".TH senet 1"
 
+# Every network that the help names can be built.
+for verb in models summary train eval predict run bench; do "$SENET" $verb --help; done |
+    grep -oE '(se_)?(cifar_(pre)?resnet[0-9]+|wrn[0-9]+_[0-9]+)(:[a-z0-9=,+]+)?' | sort -u > named
+[ "$(wc -l < named)" -ge 5 ] || complain "the help names only $(wc -l < named) networks"
+while read -r model; do expect 0 summary "$model"; done < named
+
 refuse 64 "a verb is missing"
 refuse 64 "unknown verb 'trian'; did you mean train?" trian
 refuse 64 "unknown verb 'xyzzy'" xyzzy
