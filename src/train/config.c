@@ -38,8 +38,8 @@ typedef struct setting {
     size_t offset;
 } setting;
 
-/* Enums are stored as the int they are.  Not here: folders, initial weights (done with once the run has begun), max_steps, and what
- * only concerns this machine. */
+/* Enums are stored as the int they are.  Not here: folders, initial weights (done with once the run has begun), max_steps,
+ * and what only concerns this machine. */
 #define SETTING(member, kind, rule) {#member, kind, rule, offsetof(sn_train_config, member)}
 static const setting settings[] = {
     SETTING(model, TEXT, SN_CONFIG_FIXED),
@@ -220,7 +220,8 @@ senet_status sn_config_check(const sn_train_config *config)
     if ((unsigned)config->optimizer > SN_NESTEROV) return sn_fail(SENET_USAGE, "optimizer %d is unknown", config->optimizer);
     if ((unsigned)config->init > SN_INIT_HE_FAN_OUT) return sn_fail(SENET_USAGE, "initialisation %d is unknown", config->init);
     if (config->resume && config->init_weights)
-        return sn_fail(SENET_USAGE, "a resumed run has its weights already: '%s' cannot be loaded as well", config->init_weights);
+        return sn_fail(SENET_USAGE, "a resumed run has its weights already: '%s' cannot be loaded as well",
+                       config->init_weights);
     SN_RETURN_IF_FAILED(check_at_least("batch size", config->batch, 1));
     SN_RETURN_IF_FAILED(check_at_least("evaluation batch size", config->eval_batch, 1));
     SN_RETURN_IF_FAILED(check_at_least("epochs", config->epochs, 1));

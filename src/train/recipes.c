@@ -28,7 +28,7 @@ typedef struct recipe {
 static const recipe recipes[] = {
     {
         .name = "cifar-preresnet",
-        .summary = "cifar_preresnet110, cifar_preresnet164 (Tables 4, 5): 164 epochs, lr 0.1 after 400 steps at 0.01, /10 at 81, 122",
+        .summary = "cifar_preresnet110 and 164 (Tables 4, 5): 164 epochs, lr 0.1 after 400 steps at 0.01, /10 at 81, 122",
         .model = "se_cifar_preresnet110", /* fb.resnet.torch, resnet-1k-layers */
         .batch = 128, .epochs = 164,
         .optimizer = SN_SGD_TORCH, .lr = 0.1, .weight_decay = 1e-4,

@@ -251,8 +251,8 @@ static senet_status train(run *r)
     return SENET_OK;
 }
 
-/* What the run came to.  One that max_steps ends inside an epoch is evaluated for this: its checkpoint is on the disk already, so that
- * a resumed run knows nothing of it. */
+/* What the run came to.  One that max_steps ends inside an epoch is evaluated for this: its checkpoint is on the disk
+ * already, so that a resumed run knows nothing of it. */
 static senet_status judge_end(run *r)
 {
     sn_training *t = r->t;
