@@ -34,7 +34,10 @@ size_t sn_build_enter(sn_builder *b, const char *format, ...)
     return outer;
 }
 
-void sn_build_leave(sn_builder *b, size_t outer) { b->scope[outer] = '\0'; }
+void sn_build_leave(sn_builder *b, size_t outer)
+{
+    b->scope[outer] = '\0';
+}
 
 /* The scope's name when name is NULL, else scope and name; and a suffix. */
 static void full_name(sn_builder *b, const char *name, const char *suffix, char text[SN_BUILDER_NAME_BYTES])
@@ -96,8 +99,9 @@ static sn_id add_param(sn_builder *b, const char *layer, const char *suffix, sn_
 static sn_id add_vector(sn_builder *b, const char *layer, const char *suffix, sn_param_kind kind, int64_t channels,
                         bool learnable)
 {
-    return add_param(b, layer, suffix, (sn_param){.kind = kind, .learnable = learnable, .rank = 1, .dims = {channels},
-                                                  .shape = {1, 1, 1, channels}});
+    return add_param(
+        b, layer, suffix,
+        (sn_param){.kind = kind, .learnable = learnable, .rank = 1, .dims = {channels}, .shape = {1, 1, 1, channels}});
 }
 
 /* A layer's name outlives the scope it was declared in. */
@@ -117,15 +121,20 @@ sn_conv_layer sn_declare_conv(sn_builder *b, const char *name, sn_conv_config co
     if (config.kernel_width == 0) config.kernel_width = config.kernel;
     if (config.stride == 0) config.stride = 1;
     if (config.groups == 0) config.groups = 1;
-    sn_conv_layer layer = {.name = keep_name(b, config.node_name ? config.node_name : name), .config = config,
-                           .weight = SN_NONE, .bias = SN_NONE};
+    sn_conv_layer layer = {.name = keep_name(b, config.node_name ? config.node_name : name),
+                           .config = config,
+                           .weight = SN_NONE,
+                           .bias = SN_NONE};
     if (b->status == SENET_OK && (config.in % config.groups || config.out % config.groups))
         b->status = sn_fail(SENET_USAGE, "conv2d '%s': %lld channels in, %lld out do not divide into %d groups",
                             layer.name, (long long)config.in, (long long)config.out, config.groups);
     int64_t in = config.in / config.groups, h = config.kernel, w = config.kernel_width;
     layer.weight = add_param(b, name, ".weight",
-                             (sn_param){.kind = SN_PARAM_CONV_WEIGHT, .learnable = true, .rank = 4,
-                                        .dims = {config.out, in, h, w}, .shape = {h, w, in, config.out}});
+                             (sn_param){.kind = SN_PARAM_CONV_WEIGHT,
+                                        .learnable = true,
+                                        .rank = 4,
+                                        .dims = {config.out, in, h, w},
+                                        .shape = {h, w, in, config.out}});
     if (config.bias) layer.bias = add_vector(b, name, ".bias", SN_PARAM_BIAS, config.out, true);
     return layer;
 }
@@ -165,9 +174,10 @@ sn_id sn_build_conv(sn_builder *b, sn_id x, const char *name, sn_conv_config con
 sn_id sn_build_linear(sn_builder *b, sn_id x, const char *name, int64_t out)
 {
     int64_t in = sn_build_shape(b, x).c;
-    sn_id weight = add_param(b, name, ".weight",
-                             (sn_param){.kind = SN_PARAM_LINEAR_WEIGHT, .learnable = true, .rank = 2, .dims = {out, in},
-                                        .shape = {1, 1, in, out}});
+    sn_id weight = add_param(
+        b, name, ".weight",
+        (sn_param){
+            .kind = SN_PARAM_LINEAR_WEIGHT, .learnable = true, .rank = 2, .dims = {out, in}, .shape = {1, 1, in, out}});
     sn_id bias = add_vector(b, name, ".bias", SN_PARAM_BIAS, out, true);
     sn_attrs attrs = {.u.conv = {.stride = 1, .groups = 1}};
     return sn_build_node(b, SN_OP_conv2d, (sn_id[]){x, weight, bias}, 3, &attrs, name);
@@ -191,8 +201,8 @@ sn_norm_layer sn_declare_norm(sn_builder *b, const char *name, int64_t channels)
 sn_id sn_apply_norm(sn_builder *b, const sn_norm_layer *layer, sn_id x)
 {
     sn_shape shape = sn_build_shape(b, x);
-    sn_attrs attrs = {.u.norm = {.epsilon = layer->epsilon, .momentum = NORM_MOMENTUM,
-                                 .count = shape.n * shape.h * shape.w}};
+    sn_attrs attrs = {
+        .u.norm = {.epsilon = layer->epsilon, .momentum = NORM_MOMENTUM, .count = shape.n * shape.h * shape.w}};
     sn_id statistics;
     if (b->mode == SN_MODE_TRAIN) {
         statistics = add_node(b, SN_OP_bn_stats, (sn_id[]){x}, 1, &attrs, layer->name);
@@ -217,7 +227,10 @@ sn_id sn_build_activation(sn_builder *b, sn_id x, sn_activation kind, const char
     return sn_build_node(b, SN_OP_activation, (sn_id[]){x}, 1, &attrs, name);
 }
 
-sn_id sn_build_relu(sn_builder *b, sn_id x, const char *name) { return sn_build_activation(b, x, SN_RELU, name); }
+sn_id sn_build_relu(sn_builder *b, sn_id x, const char *name)
+{
+    return sn_build_activation(b, x, SN_RELU, name);
+}
 
 sn_id sn_build_add(sn_builder *b, sn_id a, sn_id other, const char *name)
 {

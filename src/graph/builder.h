@@ -9,11 +9,12 @@
  *   sn_build_output(&b, "logits", x);
  *   return b.status;
  *
- * The first failure sticks: every later call adds nothing and returns SN_NONE, so only b.status needs a check, at the end.
+ * The first failure sticks: every later call adds nothing and returns SN_NONE, so only b.status needs a check, at the
+ * end.
  *
- * Parameters are numbered in the order they are made, which is the order of a weight file.  Where a unit's computation runs
- * in another order than its list of layers, a layer is declared first (sn_declare_..., makes the parameters) and applied
- * later (sn_apply_..., adds the nodes); sn_build_... does both.
+ * Parameters are numbered in the order they are made, which is the order of a weight file.  Where a unit's computation
+ * runs in another order than its list of layers, a layer is declared first (sn_declare_..., makes the parameters) and
+ * applied later (sn_apply_..., adds the nodes); sn_build_... does both.
  */
 #ifndef SN_GRAPH_BUILDER_H
 #define SN_GRAPH_BUILDER_H
@@ -21,9 +22,9 @@
 #include "graph/graph.h"
 
 typedef enum sn_mode {
-    SN_MODE_EVAL,         /* running statistics; no dropout; shake coefficients 0.5 */
-    SN_MODE_TRAIN,        /* batch statistics, running statistics updated */
-    SN_MODE_TRAIN_FROZEN  /* training with batch norm frozen: stored statistics, gamma and beta not learnable */
+    SN_MODE_EVAL,        /* running statistics; no dropout; shake coefficients 0.5 */
+    SN_MODE_TRAIN,       /* batch statistics, running statistics updated */
+    SN_MODE_TRAIN_FROZEN /* training with batch norm frozen: stored statistics, gamma and beta not learnable */
 } sn_mode;
 
 enum { SN_BUILDER_NAME_BYTES = 128, SN_SHAKE_UNITS_MAX = 64 };
@@ -31,11 +32,11 @@ enum { SN_BUILDER_NAME_BYTES = 128, SN_SHAKE_UNITS_MAX = 64 };
 typedef struct sn_builder {
     sn_graph *graph;
     sn_mode mode;
-    senet_status status; /* of the first call that failed */
-    float epsilon;       /* of batch norms; 1e-5 unless a network changes it */
-    bool in_se;          /* parameters made now belong to an SE block */
+    senet_status status;               /* of the first call that failed */
+    float epsilon;                     /* of batch norms; 1e-5 unless a network changes it */
+    bool in_se;                        /* parameters made now belong to an SE block */
     char scope[SN_BUILDER_NAME_BYTES]; /* "layer1.0." in front of every name */
-    sn_id shake, keys;   /* the inputs of Shake units and of dropout; SN_NONE: not there */
+    sn_id shake, keys;                 /* the inputs of Shake units and of dropout; SN_NONE: not there */
     int32_t shake_units, dropouts;
 } sn_builder;
 
@@ -56,15 +57,15 @@ void sn_build_output(sn_builder *b, const char *name, sn_id node);
 
 /* ---- convolutions and linear layers: parameters "<name>.weight" and, with bias, "<name>.bias" ---- */
 typedef enum sn_padding {
-    SN_PADDING_HALF,   /* kernel / 2 on every side: keeps the size at stride 1 */
+    SN_PADDING_HALF, /* kernel / 2 on every side: keeps the size at stride 1 */
     SN_PADDING_NONE,
     SN_PADDING_TF_SAME /* TensorFlow: output ceil(n / stride), the odd row and column at the bottom and right */
 } sn_padding;
 
 typedef struct sn_conv_config {
-    int64_t in, out;               /* in may be 0 with sn_build_conv: the channels of x */
-    int32_t kernel, kernel_width;  /* kernel_width 0: square */
-    int32_t stride, groups;        /* 0: 1 */
+    int64_t in, out;              /* in may be 0 with sn_build_conv: the channels of x */
+    int32_t kernel, kernel_width; /* kernel_width 0: square */
+    int32_t stride, groups;       /* 0: 1 */
     sn_padding padding;
     bool bias;
     sn_activation activation;
@@ -83,7 +84,8 @@ sn_id sn_build_conv(sn_builder *b, sn_id x, const char *name, sn_conv_config con
 /* x (N,1,1,C) -> (N,1,1,out), with bias; stored as [out, C] in weight files. */
 sn_id sn_build_linear(sn_builder *b, sn_id x, const char *name, int64_t out);
 
-/* ---- batch norm: "<name>.weight", ".bias", ".running_mean", ".running_var"; the builder's mode decides how it runs ---- */
+/* ---- batch norm: "<name>.weight", ".bias", ".running_mean", ".running_var"; the builder's mode decides how it runs
+ * ---- */
 typedef struct sn_norm_layer {
     const char *name;
     float epsilon;

@@ -1,4 +1,5 @@
-/* blocks.c - see blocks.h.  A unit declares its layers in the order of the weight files, then computes: shortcut, branch, sum. */
+/* blocks.c - see blocks.h.  A unit declares its layers in the order of the weight files, then computes: shortcut,
+ * branch, sum. */
 #include "zoo/blocks.h"
 
 #include <stdio.h>
@@ -76,10 +77,10 @@ static sn_id option_a(sn_builder *b, sn_id x, int32_t stride, int64_t out, sn_pa
     int64_t added = out - sn_build_shape(b, x).c;
     if (stride == 1 && added == 0) return x;
     int32_t before = pad == SN_PAD_CENTER ? (int32_t)(added / 2) : 0;
-    return sn_build_subsample(b, x,
-                              (sn_subsample_attrs){.stride = stride, .channels_before = before,
-                                                   .channels_after = (int32_t)added - before},
-                              "shortcut");
+    return sn_build_subsample(
+        b, x,
+        (sn_subsample_attrs){.stride = stride, .channels_before = before, .channels_after = (int32_t)added - before},
+        "shortcut");
 }
 
 /* ---- the units ---- */
@@ -101,13 +102,15 @@ sn_id sn_zoo_basic_unit(sn_builder *b, const char *name, sn_id x, const sn_basic
     return y;
 }
 
-sn_id sn_zoo_bottleneck(sn_builder *b, const char *name, sn_id x, const sn_bottleneck_config *unit, const sn_unit_se *se)
+sn_id sn_zoo_bottleneck(sn_builder *b, const char *name, sn_id x, const sn_bottleneck_config *unit,
+                        const sn_unit_se *se)
 {
     size_t outer = enter_unit(b, name);
     int64_t in = sn_build_shape(b, x).c, w1 = unit->w1, w2 = unit->w2, out = unit->out;
     int32_t s1 = unit->down_3x3 ? 1 : unit->stride, s2 = unit->down_3x3 ? unit->stride : 1;
     bool project = unit->stride != 1 || in != out;
-    conv_norm first = declare_conv_norm(b, "conv1", "bn1", (sn_conv_config){.in = in, .out = w1, .kernel = 1, .stride = s1});
+    conv_norm first =
+        declare_conv_norm(b, "conv1", "bn1", (sn_conv_config){.in = in, .out = w1, .kernel = 1, .stride = s1});
     conv_norm second = declare_conv_norm(
         b, "conv2", "bn2", (sn_conv_config){.in = w1, .out = w2, .kernel = 3, .stride = s2, .groups = unit->groups});
     conv_norm third = declare_conv_norm(b, "conv3", "bn3", (sn_conv_config){.in = w2, .out = out, .kernel = 1});

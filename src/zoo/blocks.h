@@ -23,7 +23,8 @@ sn_unit_se sn_zoo_unit_se(const sn_spec *spec, int stage);
 enum { SN_UNIT_NAME_BYTES = 32 };
 const char *sn_zoo_unit_name(int stage, int i, char name[SN_UNIT_NAME_BYTES]);
 
-/* Two 3x3 convolutions; the shortcut of a unit that changes size is option A: every stride-th pixel, zero channels added. */
+/* Two 3x3 convolutions; the shortcut of a unit that changes size is option A: every stride-th pixel, zero channels
+ * added. */
 typedef struct sn_basic_config {
     int64_t out;
     int32_t stride;
@@ -31,20 +32,22 @@ typedef struct sn_basic_config {
 } sn_basic_config;
 sn_id sn_zoo_basic_unit(sn_builder *b, const char *name, sn_id x, const sn_basic_config *unit, const sn_unit_se *se);
 
-/* 1x1, 3x3, 1x1 with widths w1, w2, out: ResNet-50 and deeper, ResNeXt, SENet-154.  The shortcut of a unit that changes size
- * is a convolution with batch norm. */
+/* 1x1, 3x3, 1x1 with widths w1, w2, out: ResNet-50 and deeper, ResNeXt, SENet-154.  The shortcut of a unit that changes
+ * size is a convolution with batch norm. */
 typedef struct sn_bottleneck_config {
     int64_t w1, w2, out;
     int32_t stride, groups;
     bool down_3x3;             /* the stride is in the 3x3 convolution, not in the first 1x1 */
     int32_t projection_kernel; /* of the shortcut: 1, or 3 in SENet-154 */
 } sn_bottleneck_config;
-sn_id sn_zoo_bottleneck(sn_builder *b, const char *name, sn_id x, const sn_bottleneck_config *unit, const sn_unit_se *se);
+sn_id sn_zoo_bottleneck(sn_builder *b, const char *name, sn_id x, const sn_bottleneck_config *unit,
+                        const sn_unit_se *se);
 
 /* Pre-activation: batch norm and ReLU come before each convolution, nothing after the sum. */
 typedef struct sn_preactivation_config {
     bool bottleneck; /* 1x1 (out / 4, strided), 3x3, 1x1; else two 3x3 */
-    bool option_a;   /* option A from the unit's raw input; else, where the width changes, a 1x1 convolution of relu(bn1(x)) */
+    bool option_a;   /* option A from the unit's raw input; else, where the width changes, a 1x1 convolution of
+                        relu(bn1(x)) */
     bool share;      /* relu(bn1(x)) is the shortcut too: the first unit of an option-A network */
     int64_t out;
     int32_t stride;

@@ -1,5 +1,5 @@
-/* cifar_preresnet.c - pre-activation networks for 32x32 pictures [ARCHITECTURES section 10]: three stages, then batch norm and
- * ReLU.  One table row a family:
+/* cifar_preresnet.c - pre-activation networks for 32x32 pictures [ARCHITECTURES section 10]: three stages, then batch
+ * norm and ReLU.  One table row a family:
  *
  *   cifar_preresnetN    [He et al. 2016b]              basic units, option-A shortcuts, 6n+2 layers
  *   cifar_preresnet164  KaimingHe/resnet-1k-layers     bottlenecks, 9n+2 layers with n = 18
@@ -8,8 +8,8 @@
 #include "zoo/family.h"
 
 typedef struct shape_of_network {
-    int units;          /* a stage */
-    int64_t width;      /* output of the first stage; doubles from stage to stage */
+    int units;     /* a stage */
+    int64_t width; /* output of the first stage; doubles from stage to stage */
     bool bottleneck, option_a;
 } shape_of_network;
 
@@ -45,7 +45,10 @@ static const sn_model_entry basic_models[] = {
     {NULL, NULL},
 };
 
-static senet_status check_basic(const sn_spec *spec) { return sn_family_check_depth(spec, spec->numbers[0], 6, 2); }
+static senet_status check_basic(const sn_spec *spec)
+{
+    return sn_family_check_depth(spec, spec->numbers[0], 6, 2);
+}
 
 static sn_id build_basic(sn_builder *b, const sn_spec *spec, sn_id x)
 {

@@ -1,5 +1,5 @@
-/* cifar_resnet.c - the original residual networks for 32x32 pictures [He et al. 2016, section 4.2; ARCHITECTURES section 10]:
- * 6n+2 layers, three stages of n basic units with 16, 32, 64 channels. */
+/* cifar_resnet.c - the original residual networks for 32x32 pictures [He et al. 2016, section 4.2; ARCHITECTURES
+ * section 10]: 6n+2 layers, three stages of n basic units with 16, 32, 64 channels. */
 #include "zoo/blocks.h"
 #include "zoo/family.h"
 
@@ -12,7 +12,10 @@ static const sn_model_entry models[] = {
     {NULL, NULL},
 };
 
-static senet_status check(const sn_spec *spec) { return sn_family_check_depth(spec, spec->numbers[0], 6, 2); }
+static senet_status check(const sn_spec *spec)
+{
+    return sn_family_check_depth(spec, spec->numbers[0], 6, 2);
+}
 
 static sn_id build(sn_builder *b, const sn_spec *spec, sn_id x)
 {

@@ -32,7 +32,11 @@ typedef struct sn_model_entry {
 } sn_model_entry;
 
 /* Two entries: the network, and the network with SE blocks. */
-#define SN_MODEL_PAIR(name, summary) {name, summary}, {"se_" name, summary ", with SE blocks"}
+#define SN_MODEL_PAIR(name, summary)                                                                                   \
+    {name, summary},                                                                                                   \
+    {                                                                                                                  \
+        "se_" name, summary ", with SE blocks"                                                                         \
+    }
 
 struct sn_family {
     const char *pattern;          /* of the base name; '#' stands for a number: "wrn#_#" */
@@ -74,7 +78,8 @@ const char *sn_option_key(sn_option option);
 sn_option sn_option_find(const char *key);
 /* Every option at its default for a model of spec->family. */
 void sn_option_set_defaults(sn_spec *spec);
-/* Sets an option from its text, or fails with SENET_USAGE: "option 'gate' has no value 'foo'; allowed: sigmoid, tanh, relu". */
+/* Sets an option from its text, or fails with SENET_USAGE: "option 'gate' has no value 'foo'; allowed: sigmoid, tanh,
+ * relu". */
 senet_status sn_option_set(sn_spec *spec, sn_option option, const char *value);
 /* The option's value as text. */
 enum { SN_OPTION_TEXT_BYTES = 32 };

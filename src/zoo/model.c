@@ -53,7 +53,8 @@ static senet_status check_options(const sn_build_options *options, sn_shape shap
         return sn_fail(SENET_USAGE, "label smoothing %g is not in [0, 1)", options->smoothing);
     for (int c = 0; c < 3 && options->input == SN_INPUT_U8; c++)
         if (!(options->std[c] > 0))
-            return sn_fail(SENET_USAGE, "standard deviation %g of channel %d is not positive", (double)options->std[c], c);
+            return sn_fail(SENET_USAGE, "standard deviation %g of channel %d is not positive", (double)options->std[c],
+                           c);
     return SENET_OK;
 }
 

@@ -23,15 +23,18 @@ static const struct {
     const char *key;
     const char *const *values; /* NULL: a number or a list of stages */
 } options[SN_OPTION_COUNT] = {
-    [SN_OPTION_R] = {"r", NULL},          [SN_OPTION_SQUEEZE] = {"squeeze", squeezes},
-    [SN_OPTION_GATE] = {"gate", gates},   [SN_OPTION_STAGES] = {"stages", NULL},
+    [SN_OPTION_R] = {"r", NULL},           [SN_OPTION_SQUEEZE] = {"squeeze", squeezes},
+    [SN_OPTION_GATE] = {"gate", gates},    [SN_OPTION_STAGES] = {"stages", NULL},
     [SN_OPTION_PLACE] = {"place", places}, [SN_OPTION_BIAS] = {"bias", biases},
-    [SN_OPTION_DOWN] = {"down", downs},   [SN_OPTION_POOL] = {"pool", pools},
-    [SN_OPTION_WIDTH] = {"width", NULL},  [SN_OPTION_ACT] = {"act", activations},
-    [SN_OPTION_PAD] = {"pad", pads},      [SN_OPTION_CLASSES] = {"classes", NULL},
+    [SN_OPTION_DOWN] = {"down", downs},    [SN_OPTION_POOL] = {"pool", pools},
+    [SN_OPTION_WIDTH] = {"width", NULL},   [SN_OPTION_ACT] = {"act", activations},
+    [SN_OPTION_PAD] = {"pad", pads},       [SN_OPTION_CLASSES] = {"classes", NULL},
 };
 
-const char *sn_option_key(sn_option option) { return options[option].key; }
+const char *sn_option_key(sn_option option)
+{
+    return options[option].key;
+}
 
 sn_option sn_option_find(const char *key)
 {
@@ -59,28 +62,52 @@ void sn_option_set_defaults(sn_spec *spec)
 static int get_choice(const sn_spec *spec, sn_option option)
 {
     switch (option) {
-    case SN_OPTION_SQUEEZE: return (int)spec->squeeze;
-    case SN_OPTION_GATE: return (int)spec->gate;
-    case SN_OPTION_PLACE: return (int)spec->place;
-    case SN_OPTION_BIAS: return spec->bias;
-    case SN_OPTION_DOWN: return spec->down_3x3;
-    case SN_OPTION_POOL: return spec->pool_pad1;
-    case SN_OPTION_ACT: return spec->relu6;
-    default: return (int)spec->pad;
+    case SN_OPTION_SQUEEZE:
+        return (int)spec->squeeze;
+    case SN_OPTION_GATE:
+        return (int)spec->gate;
+    case SN_OPTION_PLACE:
+        return (int)spec->place;
+    case SN_OPTION_BIAS:
+        return spec->bias;
+    case SN_OPTION_DOWN:
+        return spec->down_3x3;
+    case SN_OPTION_POOL:
+        return spec->pool_pad1;
+    case SN_OPTION_ACT:
+        return spec->relu6;
+    default:
+        return (int)spec->pad;
     }
 }
 
 static void set_choice(sn_spec *spec, sn_option option, int value)
 {
     switch (option) {
-    case SN_OPTION_SQUEEZE: spec->squeeze = (sn_squeeze)value; break;
-    case SN_OPTION_GATE: spec->gate = (sn_gate)value; break;
-    case SN_OPTION_PLACE: spec->place = (sn_place)value; break;
-    case SN_OPTION_BIAS: spec->bias = value; break;
-    case SN_OPTION_DOWN: spec->down_3x3 = value; break;
-    case SN_OPTION_POOL: spec->pool_pad1 = value; break;
-    case SN_OPTION_ACT: spec->relu6 = value; break;
-    default: spec->pad = (sn_pad)value; break;
+    case SN_OPTION_SQUEEZE:
+        spec->squeeze = (sn_squeeze)value;
+        break;
+    case SN_OPTION_GATE:
+        spec->gate = (sn_gate)value;
+        break;
+    case SN_OPTION_PLACE:
+        spec->place = (sn_place)value;
+        break;
+    case SN_OPTION_BIAS:
+        spec->bias = value;
+        break;
+    case SN_OPTION_DOWN:
+        spec->down_3x3 = value;
+        break;
+    case SN_OPTION_POOL:
+        spec->pool_pad1 = value;
+        break;
+    case SN_OPTION_ACT:
+        spec->relu6 = value;
+        break;
+    default:
+        spec->pad = (sn_pad)value;
+        break;
     }
 }
 
@@ -166,9 +193,12 @@ senet_status sn_option_set(sn_spec *spec, sn_option option, const char *value)
             return fail_value(option, value, "whole numbers from 1 to 1000000");
         spec->classes = number;
         return SENET_OK;
-    case SN_OPTION_STAGES: return parse_stages(spec, value);
-    case SN_OPTION_WIDTH: return parse_width(spec, value);
-    default: return parse_choice(spec, option, value);
+    case SN_OPTION_STAGES:
+        return parse_stages(spec, value);
+    case SN_OPTION_WIDTH:
+        return parse_width(spec, value);
+    default:
+        return parse_choice(spec, option, value);
     }
 }
 
@@ -195,10 +225,20 @@ static void print_width(const sn_spec *spec, char text[SN_OPTION_TEXT_BYTES])
 void sn_option_print(const sn_spec *spec, sn_option option, char text[SN_OPTION_TEXT_BYTES])
 {
     switch (option) {
-    case SN_OPTION_R: snprintf(text, SN_OPTION_TEXT_BYTES, "%lld", (long long)spec->r); break;
-    case SN_OPTION_CLASSES: snprintf(text, SN_OPTION_TEXT_BYTES, "%lld", (long long)spec->classes); break;
-    case SN_OPTION_STAGES: print_stages(spec, text); break;
-    case SN_OPTION_WIDTH: print_width(spec, text); break;
-    default: strcpy(text, options[option].values[get_choice(spec, option)]); break;
+    case SN_OPTION_R:
+        snprintf(text, SN_OPTION_TEXT_BYTES, "%lld", (long long)spec->r);
+        break;
+    case SN_OPTION_CLASSES:
+        snprintf(text, SN_OPTION_TEXT_BYTES, "%lld", (long long)spec->classes);
+        break;
+    case SN_OPTION_STAGES:
+        print_stages(spec, text);
+        break;
+    case SN_OPTION_WIDTH:
+        print_width(spec, text);
+        break;
+    default:
+        strcpy(text, options[option].values[get_choice(spec, option)]);
+        break;
     }
 }

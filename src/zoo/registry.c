@@ -63,7 +63,10 @@ bool sn_zoo_list(size_t index, const char **name, const char **summary)
 
 /* ---- suggestions ---- */
 
-static int least(int a, int b) { return a < b ? a : b; }
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
 
 /* Levenshtein's distance: insertions, deletions and replacements that turn one into the other. */
 static int edit_distance(const char *a, const char *b)

@@ -18,10 +18,16 @@ sn_se_block sn_se_declare(sn_builder *b, const char *name, int64_t channels, con
     sn_se_block se = {.name = name, .squeeze = config->squeeze};
     size_t outer = sn_build_enter(b, "%s", name);
     b->in_se = true;
-    se.fc1 = sn_declare_conv(b, "fc1", (sn_conv_config){.in = channels, .out = hidden, .kernel = 1, .bias = config->bias,
-                                                        .activation = SN_RELU});
-    se.fc2 = sn_declare_conv(b, "fc2", (sn_conv_config){.in = hidden, .out = channels, .kernel = 1, .bias = config->bias,
-                                                        .activation = gate_activation(config->gate), .node_name = "gate"});
+    se.fc1 = sn_declare_conv(
+        b, "fc1",
+        (sn_conv_config){.in = channels, .out = hidden, .kernel = 1, .bias = config->bias, .activation = SN_RELU});
+    se.fc2 = sn_declare_conv(b, "fc2",
+                             (sn_conv_config){.in = hidden,
+                                              .out = channels,
+                                              .kernel = 1,
+                                              .bias = config->bias,
+                                              .activation = gate_activation(config->gate),
+                                              .node_name = "gate"});
     b->in_se = false;
     sn_build_leave(b, outer);
     return se;

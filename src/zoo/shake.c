@@ -1,8 +1,8 @@
-/* shake.c - Shake-Shake networks for 32x32 pictures [Gastaldi 2017; ARCHITECTURES section 10]: two branches a unit, mixed by
- * random shares in training.  Each branch has its own SE block, behind its last batch norm.
+/* shake.c - Shake-Shake networks for 32x32 pictures [Gastaldi 2017; ARCHITECTURES section 10]: two branches a unit,
+ * mixed by random shares in training.  Each branch has its own SE block, behind its last batch norm.
  *
- *   shake_shake26_2xWd    basic branches of width W, 26 layers; alpha forward and an independent beta backward, per image
- *   shake_even29_2xGxWd   ResNeXt branches of G groups, 29 layers; alpha forward, 0.5 backward */
+ *   shake_shake26_2xWd    basic branches of width W, 26 layers; alpha forward and an independent beta backward, per
+ * image shake_even29_2xGxWd   ResNeXt branches of G groups, 29 layers; alpha forward, 0.5 backward */
 #include "zoo/blocks.h"
 #include "zoo/family.h"
 
@@ -28,8 +28,8 @@ static sn_id branch_26(sn_builder *b, const char *name, sn_id a, int64_t out, in
     return y;
 }
 
-/* The skip where channels change: one half of them from the pixels at multiples of the stride, the other from those one up
- * and left of them (zeros outside), each through a 1x1 convolution. */
+/* The skip where channels change: one half of them from the pixels at multiples of the stride, the other from those one
+ * up and left of them (zeros outside), each through a 1x1 convolution. */
 static sn_id skip_26(sn_builder *b, sn_id a, int64_t out, int32_t stride)
 {
     size_t outer = sn_build_enter(b, "downsample");
@@ -105,8 +105,9 @@ static sn_id branch_29(sn_builder *b, const char *name, sn_id x, const unit_29_c
     size_t outer = sn_build_enter(b, "%s", name);
     sn_id y = sn_build_conv(b, x, "conv1", (sn_conv_config){.out = unit->width, .kernel = 1});
     y = sn_build_relu(b, sn_build_norm(b, y, "bn1"), "relu1");
-    y = sn_build_conv(b, y, "conv2", (sn_conv_config){.out = unit->width, .kernel = 3, .stride = unit->stride,
-                                                      .groups = unit->groups});
+    y = sn_build_conv(
+        b, y, "conv2",
+        (sn_conv_config){.out = unit->width, .kernel = 3, .stride = unit->stride, .groups = unit->groups});
     y = sn_build_relu(b, sn_build_norm(b, y, "bn2"), "relu2");
     y = sn_build_conv(b, y, "conv3", (sn_conv_config){.out = unit->out, .kernel = 1});
     y = squeeze_and_excite(b, se, sn_build_norm(b, y, "bn3"));
@@ -151,7 +152,9 @@ static sn_id build_29(sn_builder *b, const sn_spec *spec, sn_id x)
         int64_t n = 64 << (stage - 2);
         for (int i = 0; i < UNITS_29; i++) {
             char name[SN_UNIT_NAME_BYTES];
-            unit_29_config unit = {.width = n * spec->numbers[1] / 64 * groups, .out = 4 * n, .groups = groups,
+            unit_29_config unit = {.width = n * spec->numbers[1] / 64 * groups,
+                                   .out = 4 * n,
+                                   .groups = groups,
                                    .stride = i == 0 && stage > 2 ? 2 : 1};
             x = unit_29(b, sn_zoo_unit_name(stage, i, name), x, &unit, &se);
         }

@@ -4,7 +4,10 @@
 
 #include "zoo/family.h"
 
-enum { NAME_BYTES = 64, WORD_BYTES = 64 }; /* of "se_base"; of a key or value: the longest real ones have 15 characters */
+enum {
+    NAME_BYTES = 64,
+    WORD_BYTES = 64
+}; /* of "se_base"; of a key or value: the longest real ones have 15 characters */
 
 /* The options this model accepts. */
 static uint32_t accepted_options(const sn_spec *spec)
@@ -99,7 +102,8 @@ void sn_spec_canonical(const sn_spec *spec, char *text, size_t size)
         sn_option_print(spec, (sn_option)option, value);
         sn_option_print(&plain, (sn_option)option, usual);
         if (strcmp(value, usual) == 0 || used < 0 || (size_t)used >= size) continue;
-        used += snprintf(text + used, size - (size_t)used, "%c%s=%s", separator, sn_option_key((sn_option)option), value);
+        used +=
+            snprintf(text + used, size - (size_t)used, "%c%s=%s", separator, sn_option_key((sn_option)option), value);
         separator = ',';
     }
 }

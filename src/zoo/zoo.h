@@ -21,13 +21,13 @@ typedef struct sn_spec {
     uint32_t stages; /* bit s: SE in stage s (2..5); all bits set by default */
     sn_place place;
     bool bias;
-    sn_pad pad; /* SN_PAD_DEFAULT is replaced by the model's own default while parsing */
+    sn_pad pad;                      /* SN_PAD_DEFAULT is replaced by the model's own default while parsing */
     bool down_3x3, pool_pad1, relu6; /* options of the ImageNet networks */
     double width;
     int64_t classes;
-    int native_size;          /* 32, 224, 299 */
-    const sn_family *family;  /* the file of the zoo that builds it */
-    int numbers[4];           /* of the parametric forms: cifar_resnet20 -> {20}, wrn16_8 -> {16, 8} */
+    int native_size;         /* 32, 224, 299 */
+    const sn_family *family; /* the file of the zoo that builds it */
+    int numbers[4];          /* of the parametric forms: cifar_resnet20 -> {20}, wrn16_8 -> {16, 8} */
 } sn_spec;
 
 /* Parses and checks a name with options; errors name the model, the option and the value, and list what is allowed. */
@@ -47,13 +47,14 @@ typedef struct sn_build_options {
     double smoothing;
     const char *const *taps; /* nodes to make outputs, under their own names: "layer1.0", "layer1.0.se.gate" */
     size_t taps_count;
-    bool no_fuse;          /* leave the graph as the zoo wrote it (tests) */
+    bool no_fuse; /* leave the graph as the zoo wrote it (tests) */
 } sn_build_options;
 
 /* Builds the graph.  Inputs by name: "input" (N,H,W,3) REAL, or "images" U8 and "rects" I32; "labels" I32 with a loss;
- * in the training modes networks with Shake units have "shake" (N,1,1,2 units), those with dropout "keys" (N,1,1,1) U64.
- * Outputs: "logits" (N,1,1,K), "loss".  Every unit's output node bears the unit's name ("layer1.0"), every SE block's gate
- * is named "<block>.gate" ("layer1.0.se.gate"); joining nodes may swallow those that are not taps.  Sizes that do not fit the network are an error. */
+ * in the training modes networks with Shake units have "shake" (N,1,1,2 units), those with dropout "keys" (N,1,1,1)
+ * U64. Outputs: "logits" (N,1,1,K), "loss".  Every unit's output node bears the unit's name ("layer1.0"), every SE
+ * block's gate is named "<block>.gate" ("layer1.0.se.gate"); joining nodes may swallow those that are not taps.  Sizes
+ * that do not fit the network are an error. */
 senet_status sn_model_build(const sn_spec *spec, const sn_build_options *options, sn_graph **graph);
 
 /* Names of the Shake units in the order of their columns in "shake"; *count = 0 for other networks.  Valid until this

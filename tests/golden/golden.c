@@ -38,7 +38,10 @@ static bool wanted(const char *file, bool train)
     return false;
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 size_t golden_list_files(bool train, char ***paths)
 {
@@ -97,7 +100,8 @@ static bool read_summary(golden_list *list, const char *rest)
 {
     golden_summary *s = append(list, sizeof *s);
     double *v = s->first;
-    s->first_count = sscanf(rest, "%95s %lf %lf %lf %lf %lf %lf", s->name, &s->l2, &s->sum, &v[0], &v[1], &v[2], &v[3]) - 3;
+    s->first_count =
+        sscanf(rest, "%95s %lf %lf %lf %lf %lf %lf", s->name, &s->l2, &s->sum, &v[0], &v[1], &v[2], &v[3]) - 3;
     return s->first_count >= 1;
 }
 
@@ -126,9 +130,11 @@ static bool read_numbers(golden_file *file, const char *key, const char *rest)
         const char *key;
         double *value;
     } numbers[] = {
-        {"inscale", &file->inscale}, {"coarse", &file->coarse}, {"f32dev", &file->f32dev}, {"lr", &file->lr},
-        {"momentum", &file->momentum}, {"weight_decay", &file->weight_decay}, {"loss", &file->loss},
-        {"loss_smooth", &file->loss_smooth}, {"gradnorm", &file->gradnorm}, {"gradnorm_smooth", &file->gradnorm_smooth},
+        {"inscale", &file->inscale},   {"coarse", &file->coarse},
+        {"f32dev", &file->f32dev},     {"lr", &file->lr},
+        {"momentum", &file->momentum}, {"weight_decay", &file->weight_decay},
+        {"loss", &file->loss},         {"loss_smooth", &file->loss_smooth},
+        {"gradnorm", &file->gradnorm}, {"gradnorm_smooth", &file->gradnorm_smooth},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (strcmp(key, numbers[i].key) == 0) return sscanf(rest, "%lf", numbers[i].value) == 1;
@@ -181,7 +187,7 @@ void golden_read(const char *path, golden_file *file)
 
 void golden_free(golden_file *file)
 {
-    golden_list *lists[] = {&file->params, &file->stats, &file->logits, &file->grads,
+    golden_list *lists[] = {&file->params,  &file->stats,      &file->logits,       &file->grads,
                             &file->running, &file->trajectory, &file->final_weights};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) free(lists[i]->items);
 }
@@ -197,12 +203,18 @@ static double fill_value(sn_param_kind kind, double fan_in, double u)
 {
     switch (kind) {
     case SN_PARAM_CONV_WEIGHT:
-    case SN_PARAM_LINEAR_WEIGHT: return (2 * u - 1) * sqrt(3 / fan_in);
-    case SN_PARAM_BIAS: return 0.1 * (2 * u - 1);
-    case SN_PARAM_BN_WEIGHT: return 0.8 + 0.4 * u;
-    case SN_PARAM_BN_BIAS: return 0.2 * (2 * u - 1);
-    case SN_PARAM_BN_MEAN: return 0.1 * (2 * u - 1);
-    default: return 0.5 + u; /* SN_PARAM_BN_VAR */
+    case SN_PARAM_LINEAR_WEIGHT:
+        return (2 * u - 1) * sqrt(3 / fan_in);
+    case SN_PARAM_BIAS:
+        return 0.1 * (2 * u - 1);
+    case SN_PARAM_BN_WEIGHT:
+        return 0.8 + 0.4 * u;
+    case SN_PARAM_BN_BIAS:
+        return 0.2 * (2 * u - 1);
+    case SN_PARAM_BN_MEAN:
+        return 0.1 * (2 * u - 1);
+    default:
+        return 0.5 + u; /* SN_PARAM_BN_VAR */
     }
 }
 
@@ -248,7 +260,8 @@ void *golden_pictures(const golden_file *f, sn_precision precision)
                     int64_t plane = n * 3 + c, cell = (plane * 4 + y * 4 / f->h) * 4 + x * 4 / f->w;
                     double u = golden_uniform("input", f->seed, (uint64_t)((plane * f->h + y) * f->w + x));
                     double value = f->inscale * (2 * u - 1);
-                    if (f->coarse != 0) value += f->coarse * (2 * golden_uniform("input.coarse", f->seed, (uint64_t)cell) - 1);
+                    if (f->coarse != 0)
+                        value += f->coarse * (2 * golden_uniform("input.coarse", f->seed, (uint64_t)cell) - 1);
                     store(pictures, precision, ((n * f->h + y) * f->w + x) * 3 + c, (float)value);
                 }
     return pictures;

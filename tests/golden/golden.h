@@ -1,7 +1,8 @@
-/* golden.h - the vectors of the double-precision reference: reading them, and the weights and pictures they were made from.
+/* golden.h - the vectors of the double-precision reference: reading them, and the weights and pictures they were made
+ * from.
  *
- * The format and the fill rule are GOLDEN.md's of the shared specification.  Every reader fails the running test with file
- * and line on a record it does not know. */
+ * The format and the fill rule are GOLDEN.md's of the shared specification.  Every reader fails the running test with
+ * file and line on a record it does not know. */
 #ifndef SENET_TESTS_GOLDEN_H
 #define SENET_TESTS_GOLDEN_H
 
@@ -48,12 +49,13 @@ typedef struct golden_file {
     int64_t n, h, w, classes;
     int64_t tensors, elements;
     uint64_t hash;
-    double inscale, coarse; /* 1 and 0 where the file has no such record */
+    double inscale, coarse;    /* 1 and 0 where the file has no such record */
     golden_list params, stats; /* golden_param, golden_stat */
     double f32dev;
-    golden_list logits;                     /* double, n rows of classes */
+    golden_list logits; /* double, n rows of classes */
     double lr, momentum, weight_decay, loss, loss_smooth, gradnorm, gradnorm_smooth, graddev_max, graddev_median;
-    golden_list grads, running, trajectory, final_weights; /* golden_summary, golden_summary, golden_step, golden_summary */
+    golden_list grads, running, trajectory,
+        final_weights; /* golden_summary, golden_summary, golden_step, golden_summary */
 } golden_file;
 
 /* The folder of golden files, or NULL where the shared data is absent. */

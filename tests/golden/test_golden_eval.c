@@ -1,8 +1,9 @@
-/* test_golden_eval.c - every network for 32x32 pictures in evaluation mode against the double-precision reference: the list of
- * tensors, the statistics of every unit's output, the logits.
+/* test_golden_eval.c - every network for 32x32 pictures in evaluation mode against the double-precision reference: the
+ * list of tensors, the statistics of every unit's output, the logits.
  *
  * A case is a file and a way to run it.  Double precision shows that the network is the right one; float shows that the
- * kernels compute it: plain ones, the dispatched vector ones, and those with batch norm folded into the convolutions. */
+ * kernels compute it: plain ones, the dispatched vector ones, and those with batch norm folded into the convolutions.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +31,10 @@ static const int64_t PLAIN_MACS = 300000000;
 
 /* ---- the list of tensors ---- */
 
-static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 /* FNV-1a-64 over the lines "name d0 d1 ...\n", sorted. */
 static uint64_t hash_of(const sn_graph *graph)
@@ -86,7 +90,11 @@ static sn_graph *build_graph(const golden_file *file, way how)
     const char **units = calloc(file->stats.count + 1, sizeof *units);
     assert_non_null(units);
     for (size_t i = 0; i < file->stats.count; i++) units[i] = ((const golden_stat *)file->stats.items)[i].name;
-    sn_build_options options = {.mode = SN_MODE_EVAL, .batch = file->n, .height = file->h, .width = file->w, .taps = units,
+    sn_build_options options = {.mode = SN_MODE_EVAL,
+                                .batch = file->n,
+                                .height = file->h,
+                                .width = file->w,
+                                .taps = units,
                                 .taps_count = file->stats.count};
     if (sn_spec_parse(file->net, &spec) != SENET_OK || sn_model_build(&spec, &options, &graph) != SENET_OK)
         fail_msg("%s", senet_last_error());
@@ -130,7 +138,8 @@ static void check_logits(const golden_file *file, const sn_program *program, sn_
     for (size_t i = 0; i < file->logits.count; i++) largest = fmax(largest, fabs(expected[i]));
     for (size_t i = 0; i < file->logits.count; i++) {
         /* double: 1e-9, and the 9 digits of the file; float: GOLDEN.md's measure of what float32 can do */
-        double tolerance = precision == SN_DOUBLE ? 1e-9 * largest + 5e-9 * fabs(expected[i]) : 20 * file->f32dev + 1e-5 * largest;
+        double tolerance =
+            precision == SN_DOUBLE ? 1e-9 * largest + 5e-9 * fabs(expected[i]) : 20 * file->f32dev + 1e-5 * largest;
         golden_expect(file, "a logit", golden_element(data, precision, (int64_t)i), expected[i], tolerance);
     }
 }
@@ -142,8 +151,8 @@ static void run_and_check(const golden_file *file, const sn_graph *graph, way ho
     sn_program *program;
     assert_int_equal(sn_params_create(graph, precision, &params), SENET_OK);
     golden_fill(graph, params, file->seed);
-    sn_program_options options = {.precision = precision, .reference_only = how == DOUBLE_PLAIN || how == FLOAT_PLAIN,
-                                  .params = params};
+    sn_program_options options = {
+        .precision = precision, .reference_only = how == DOUBLE_PLAIN || how == FLOAT_PLAIN, .params = params};
     if (sn_program_create(graph, &options, &program) != SENET_OK) fail_msg("%s", senet_last_error());
     void *pictures = golden_pictures(file, precision);
     assert_int_equal(sn_program_set_input(program, "input", pictures), SENET_OK);
@@ -178,7 +187,8 @@ static void test_fill_rule(void **state)
     static const double pixels[] = {-0.558977008, 0.836826801, 0.444053411, -0.134695888};
     for (uint64_t i = 0; i < 4; i++) {
         double weight = (2 * golden_uniform("conv1.weight", 1, i) - 1) * sqrt(3.0 / 147);
-        assert_true(fabs(weight - weights[i]) < 1e-8); /* the values are printed with 9 digits, after rounding to float */
+        assert_true(fabs(weight - weights[i]) <
+                    1e-8); /* the values are printed with 9 digits, after rounding to float */
         assert_true(fabs(2 * golden_uniform("input", 1, i) - 1 - pixels[i]) < 1e-8);
     }
 }

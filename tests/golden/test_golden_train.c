@@ -1,8 +1,9 @@
-/* test_golden_train.c - training steps of the networks for 32x32 pictures against the double-precision reference: loss with
- * and without label smoothing, every gradient, the running statistics, ten steps of SGD (PyTorch's form), the final weights.
+/* test_golden_train.c - training steps of the networks for 32x32 pictures against the double-precision reference: loss
+ * with and without label smoothing, every gradient, the running statistics, ten steps of SGD (PyTorch's form), the
+ * final weights.
  *
- * Double precision is held to the files.  Float is held to our own double run, which has all elements of every gradient,
- * where the files have a few; GOLDEN.md says how closely float32 can follow. */
+ * Double precision is held to the files.  Float is held to our own double run, which has all elements of every
+ * gradient, where the files have a few; GOLDEN.md says how closely float32 can follow. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,8 +42,12 @@ static sn_graph *build_step(const golden_file *file, double smoothing)
 {
     sn_spec spec;
     sn_graph *graph, *fused;
-    sn_build_options options = {.mode = SN_MODE_TRAIN, .batch = file->n, .height = file->h, .width = file->w,
-                                .loss = true, .smoothing = smoothing};
+    sn_build_options options = {.mode = SN_MODE_TRAIN,
+                                .batch = file->n,
+                                .height = file->h,
+                                .width = file->w,
+                                .loss = true,
+                                .smoothing = smoothing};
     expect_ok(file, sn_spec_parse(file->net, &spec));
     expect_ok(file, sn_model_build(&spec, &options, &graph));
     expect_ok(file, sn_graph_add_gradients(graph, sn_graph_find_output(graph, "loss")));
@@ -57,8 +62,8 @@ static trainee start(const golden_file *file, sn_precision precision, bool refer
     expect_ok(file, sn_params_create(t.graph, precision, &t.params));
     expect_ok(file, sn_params_create(t.graph, precision, &t.gradients));
     golden_fill(t.graph, t.params, file->seed);
-    sn_program_options options = {.precision = precision, .reference_only = reference_only, .params = t.params,
-                                  .gradients = t.gradients};
+    sn_program_options options = {
+        .precision = precision, .reference_only = reference_only, .params = t.params, .gradients = t.gradients};
     expect_ok(file, sn_program_create(t.graph, &options, &t.program));
     t.pictures = golden_pictures(file, precision);
     t.labels = golden_labels(file);
@@ -112,7 +117,10 @@ static void update(trainee *t, sn_params *velocity)
 
 /* ---- tensors ---- */
 
-static int64_t elements_of(const trainee *t, int index) { return sn_shape_elements(t->graph->params[index].shape); }
+static int64_t elements_of(const trainee *t, int index)
+{
+    return sn_shape_elements(t->graph->params[index].shape);
+}
 
 static double norm_of(const trainee *t, const sn_params *block, int index)
 {
@@ -134,8 +142,10 @@ static double gradient_norm(const trainee *t)
     return sqrt(squares);
 }
 
-/* A tensor in brief, to `relative` of its norm or to `floor`, whichever is more; a sum of n elements to sqrt(n) of that. */
-static void check_summary(const trainee *t, const sn_params *block, const golden_summary *s, double relative, double floor)
+/* A tensor in brief, to `relative` of its norm or to `floor`, whichever is more; a sum of n elements to sqrt(n) of
+ * that. */
+static void check_summary(const trainee *t, const sn_params *block, const golden_summary *s, double relative,
+                          double floor)
 {
     int index = sn_graph_find_param(t->graph, s->name);
     if (index < 0) fail_msg("%s: no parameter '%s'", t->file->net, s->name);
@@ -149,7 +159,8 @@ static void check_summary(const trainee *t, const sn_params *block, const golden
         golden_expect(t->file, s->name, sn_params_read(block, t->graph, index, i), s->first[i], tolerance);
 }
 
-static void check_summaries(const trainee *t, const sn_params *block, const golden_list *list, double relative, double floor)
+static void check_summaries(const trainee *t, const sn_params *block, const golden_list *list, double relative,
+                            double floor)
 {
     for (size_t i = 0; i < list->count; i++)
         check_summary(t, block, (const golden_summary *)list->items + i, relative, floor);
@@ -183,10 +194,10 @@ static void check_smoothed(const golden_file *file, sn_precision precision)
     stop(&t);
 }
 
-/* The losses of the first `steps` steps, each to relative + factor times the deviation of a float32 run up to there; after
- * all of the file's steps its final weights, to `weights` of their norm. */
-static void check_trajectory(const golden_file *file, sn_precision precision, size_t steps, double relative, double factor,
-                             double weights)
+/* The losses of the first `steps` steps, each to relative + factor times the deviation of a float32 run up to there;
+ * after all of the file's steps its final weights, to `weights` of their norm. */
+static void check_trajectory(const golden_file *file, sn_precision precision, size_t steps, double relative,
+                             double factor, double weights)
 {
     trainee t = start(file, precision, precision == SN_DOUBLE, 0);
     sn_params *velocity;
@@ -214,15 +225,16 @@ static double deviation_of(const trainee *t, const trainee *exact, int index)
 {
     double squares = 0;
     for (int64_t i = 0; i < elements_of(t, index); i++) {
-        double d = sn_params_read(t->gradients, t->graph, index, i) - sn_params_read(exact->gradients, exact->graph, index, i);
+        double d =
+            sn_params_read(t->gradients, t->graph, index, i) - sn_params_read(exact->gradients, exact->graph, index, i);
         squares += d * d;
     }
     return sqrt(squares) / norm_of(exact, exact->gradients, index);
 }
 
-/* A ReLU whose input rounds to the other side of zero moves all gradients before it, by 1e-3 to 1e-2 (GOLDEN.md; seen: one
- * channel of layer2.0 of se_shake_shake26_2x32d, 3e-3 before it and 1e-6 behind it).  The plain kernels' order of summation
- * is fixed and keeps GOLDEN.md's 2e-3; with another order another ReLU may flip. */
+/* A ReLU whose input rounds to the other side of zero moves all gradients before it, by 1e-3 to 1e-2 (GOLDEN.md; seen:
+ * one channel of layer2.0 of se_shake_shake26_2x32d, 3e-3 before it and 1e-6 behind it).  The plain kernels' order of
+ * summation is fixed and keeps GOLDEN.md's 2e-3; with another order another ReLU may flip. */
 static void check_gradients_float(const golden_file *file, const trainee *exact, bool reference_only)
 {
     trainee t = start(file, SN_FLOAT, reference_only, 0);
@@ -233,7 +245,8 @@ static void check_gradients_float(const golden_file *file, const trainee *exact,
         if (!t.graph->params[i].learnable || norm_of(exact, exact->gradients, (int)i) < 1e-6 * file->gradnorm) continue;
         double deviation = deviation_of(&t, exact, (int)i);
         if (!(deviation <= allowed))
-            fail_msg("%s: gradient of %s deviates by %.2e, allowed %.2e", file->net, t.graph->params[i].name, deviation, allowed);
+            fail_msg("%s: gradient of %s deviates by %.2e, allowed %.2e", file->net, t.graph->params[i].name, deviation,
+                     allowed);
         worst = fmax(worst, deviation);
     }
     /* statistics of a forward pass: no flips, only rounding */
@@ -280,9 +293,9 @@ static void check_trajectory_double(const golden_file *file)
         check_trajectory(file, SN_DOUBLE, file->trajectory.count, EXACT, 0, EXACT);
 }
 
-/* Wider than GOLDEN.md's 1e-4, which fits a run in which no ReLU flips.  One does at some step of ours (the loss jumps from
- * 1e-8 to 1e-6 off; weights moved by 6e-8 do the same to a double run), and the steps double what it moved: 4e-4 by step 9
- * with plain and with vector kernels.  A mistake in the update shows up as 1e-2 and more. */
+/* Wider than GOLDEN.md's 1e-4, which fits a run in which no ReLU flips.  One does at some step of ours (the loss jumps
+ * from 1e-8 to 1e-6 off; weights moved by 6e-8 do the same to a double run), and the steps double what it moved: 4e-4
+ * by step 9 with plain and with vector kernels.  A mistake in the update shows up as 1e-2 and more. */
 static void check_trajectory_float(const golden_file *file)
 {
     size_t steps = is_small(file) ? file->trajectory.count : STEPS_OF_LARGE;

@@ -56,7 +56,8 @@ static void test_defaults(void **state)
 static void test_every_option(void **state)
 {
     (void)state;
-    sn_spec spec = parse("se_cifar_resnet20:classes=7,pad=end,bias=0,place=identity,stages=4+2,gate=relu,squeeze=none,r=5");
+    sn_spec spec =
+        parse("se_cifar_resnet20:classes=7,pad=end,bias=0,place=identity,stages=4+2,gate=relu,squeeze=none,r=5");
     assert_int_equal(spec.r, 5);
     assert_int_equal(spec.squeeze, SN_SQUEEZE_NONE);
     assert_int_equal(spec.gate, SN_GATE_RELU);
@@ -93,8 +94,9 @@ static void test_canonical_spelling(void **state)
     expect_canonical("se_cifar_resnet20", "se_cifar_resnet20");
     expect_canonical("se_cifar_resnet20:classes=7,pad=end,bias=0,place=pre,stages=4+2+2,gate=tanh,squeeze=max,r=8",
                      "se_cifar_resnet20:r=8,squeeze=max,gate=tanh,stages=2+4,place=pre,bias=0,pad=end,classes=7");
-    expect_canonical("se_cifar_resnet20:r=16,squeeze=avg,gate=sigmoid,stages=all,place=standard,bias=1,pad=center,classes=10",
-                     "se_cifar_resnet20");
+    expect_canonical(
+        "se_cifar_resnet20:r=16,squeeze=avg,gate=sigmoid,stages=all,place=standard,bias=1,pad=center,classes=10",
+        "se_cifar_resnet20");
     expect_canonical("cifar_preresnet20:pad=end", "cifar_preresnet20");
     expect_canonical("cifar_preresnet20:pad=center", "cifar_preresnet20:pad=center");
     expect_canonical("shake_even29_2x4x64d:classes=100", "shake_even29_2x4x64d");
@@ -120,8 +122,9 @@ static void test_bad_options(void **state)
     (void)state;
     expect_error("se_cifar_resnet20:gate=foo",
                  "model 'se_cifar_resnet20': option 'gate' has no value 'foo'; allowed: sigmoid, tanh, relu");
-    expect_error("se_cifar_resnet20:place=3x3",
-                 "model 'se_cifar_resnet20': option 'place' has no value '3x3'; allowed: standard, pre, post, identity");
+    expect_error(
+        "se_cifar_resnet20:place=3x3",
+        "model 'se_cifar_resnet20': option 'place' has no value '3x3'; allowed: standard, pre, post, identity");
     expect_error("cifar_resnet20:pad=tf_same",
                  "model 'cifar_resnet20': option 'pad' has no value 'tf_same'; allowed: center, end");
     expect_error("se_wrn16_8:r=0", "model 'se_wrn16_8': option 'r' has no value '0'; allowed: whole numbers from 1");
@@ -131,7 +134,8 @@ static void test_bad_options(void **state)
                  "model 'se_wrn16_8': option 'r' has no value '9223372036854775808'; allowed: whole numbers from 1");
     expect_error("wrn16_8:classes=1000001",
                  "model 'wrn16_8': option 'classes' has no value '1000001'; allowed: whole numbers from 1 to 1000000");
-    expect_error("wrn16_8:classes=", "model 'wrn16_8': option 'classes' has no value ''; allowed: whole numbers from 1 to 1000000");
+    expect_error("wrn16_8:classes=",
+                 "model 'wrn16_8': option 'classes' has no value ''; allowed: whole numbers from 1 to 1000000");
     expect_error("se_wrn16_8:bias=2", "model 'se_wrn16_8': option 'bias' has no value '2'; allowed: 0, 1");
     const char *const stages[] = {"5", "1", "2+", "+2", "2++3", "23", "", "all+2"};
     for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
@@ -147,10 +151,11 @@ static void test_bad_options(void **state)
 static void test_options_that_do_not_apply(void **state)
 {
     (void)state;
-    expect_error("se_wrn16_8:foo=1", "model 'se_wrn16_8': unknown option 'foo'; accepted: r, squeeze, gate, stages, bias, classes");
+    expect_error("se_wrn16_8:foo=1",
+                 "model 'se_wrn16_8': unknown option 'foo'; accepted: r, squeeze, gate, stages, bias, classes");
     expect_error("cifar_resnet20:r=16", "model 'cifar_resnet20': takes no option 'r'; accepted: pad, classes");
-    expect_error("se_cifar_preresnet20:place=pre",
-                 "model 'se_cifar_preresnet20': takes no option 'place'; accepted: r, squeeze, gate, stages, bias, pad, classes");
+    expect_error("se_cifar_preresnet20:place=pre", "model 'se_cifar_preresnet20': takes no option 'place'; accepted: "
+                                                   "r, squeeze, gate, stages, bias, pad, classes");
     expect_error("cifar_preresnet164:pad=end", "model 'cifar_preresnet164': takes no option 'pad'; accepted: classes");
     expect_error("cifar_resnet20:down=3x3", "model 'cifar_resnet20': takes no option 'down'; accepted: pad, classes");
     expect_error("wrn16_8:classes=5,classes=5", "model 'wrn16_8': option 'classes' is given twice");
@@ -186,8 +191,10 @@ static void test_numbers_in_names(void **state)
     expect_error("wrn17_8", "model 'wrn17_8': depth 17 is not 6n+4 (10, 16, 22, ...)");
     expect_error("wrn16_5000", "model 'wrn16_5000': widening 5000 is not between 1 and 4096");
     expect_error("cifar_resnet99998", "model 'cifar_resnet99998': depth 99998 is more than 5000");
-    expect_error("shake_shake26_2x95d", "model 'shake_shake26_2x95d': width 95 is odd; the skip connections need halves");
-    expect_error("shake_even29_2x5000x4d", "model 'shake_even29_2x5000x4d': number of groups 5000 is not between 1 and 4096");
+    expect_error("shake_shake26_2x95d",
+                 "model 'shake_shake26_2x95d': width 95 is odd; the skip connections need halves");
+    expect_error("shake_even29_2x5000x4d",
+                 "model 'shake_even29_2x5000x4d': number of groups 5000 is not between 1 and 4096");
     sn_spec spec; /* far beyond any integer */
     assert_int_equal(sn_spec_parse("cifar_resnet99999999999999999999999999", &spec), SENET_USAGE);
 }
@@ -200,8 +207,8 @@ static void test_options_of_larger_networks(void **state)
         sn_option option;
         const char *value, *text;
     } good[] = {
-        {SN_OPTION_DOWN, "3x3", "3x3"},   {SN_OPTION_POOL, "pad1", "pad1"}, {SN_OPTION_ACT, "relu6", "relu6"},
-        {SN_OPTION_WIDTH, "0.75", "0.75"}, {SN_OPTION_WIDTH, "1.0", "1"},   {SN_OPTION_WIDTH, "1e-1", "0.1"},
+        {SN_OPTION_DOWN, "3x3", "3x3"},    {SN_OPTION_POOL, "pad1", "pad1"}, {SN_OPTION_ACT, "relu6", "relu6"},
+        {SN_OPTION_WIDTH, "0.75", "0.75"}, {SN_OPTION_WIDTH, "1.0", "1"},    {SN_OPTION_WIDTH, "1e-1", "0.1"},
         {SN_OPTION_WIDTH, "100", "100"},
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {

@@ -68,9 +68,10 @@ static bool check_counts(char *line)
                 learnable + statistics == params_bn && in_se == se_params && cost.macs == macs &&
                 cost.macs + cost.scale_ops == macs_scale && cost.scale_ops == scale_ops;
     if (!same)
-        fail_msg("%s: %lld classes, %zu tensors, %lld params, %lld with statistics, %lld in SE, %lld macs, %lld scale ops", name,
-                 (long long)logits->shape.c, graph->params_count, (long long)learnable,
-                 (long long)(learnable + statistics), (long long)in_se, (long long)cost.macs, (long long)cost.scale_ops);
+        fail_msg(
+            "%s: %lld classes, %zu tensors, %lld params, %lld with statistics, %lld in SE, %lld macs, %lld scale ops",
+            name, (long long)logits->shape.c, graph->params_count, (long long)learnable,
+            (long long)(learnable + statistics), (long long)in_se, (long long)cost.macs, (long long)cost.scale_ops);
     sn_graph_destroy(graph);
     return true;
 }
@@ -179,8 +180,13 @@ static void test_param_layouts(void **state)
 static void test_bytes_as_input(void **state)
 {
     (void)state;
-    sn_build_options options = {.mode = SN_MODE_EVAL, .batch = 3, .height = 40, .width = 24, .input = SN_INPUT_U8,
-                                .mean = {0.5f, 0.4f, 0.3f}, .std = {0.2f, 0.25f, 0.3f}};
+    sn_build_options options = {.mode = SN_MODE_EVAL,
+                                .batch = 3,
+                                .height = 40,
+                                .width = 24,
+                                .input = SN_INPUT_U8,
+                                .mean = {0.5f, 0.4f, 0.3f},
+                                .std = {0.2f, 0.25f, 0.3f}};
     sn_graph *graph = build("wrn16_1", &options);
     assert_int_equal(node_of(graph, "images")->dtype, SN_U8);
     assert_true(sn_shape_equal(node_of(graph, "images")->shape, (sn_shape){3, 40, 24, 3}));
@@ -243,7 +249,8 @@ static void test_se_options_reach_the_graph(void **state)
     sn_graph_destroy(graph);
 }
 
-/* A tap is the unit's output even where the next node would have swallowed it: here the ReLU that opens the next unit. */
+/* A tap is the unit's output even where the next node would have swallowed it: here the ReLU that opens the next unit.
+ */
 static void test_taps(void **state)
 {
     (void)state;
@@ -323,8 +330,10 @@ static void test_builder_paddings(void **state)
     sn_builder_start(&b, graph, SN_MODE_EVAL);
     sn_id x = sn_build_input(&b, "input", SN_REAL, (sn_shape){1, 7, 8, 3});
     sn_id half = sn_build_conv(&b, x, "half", (sn_conv_config){.out = 4, .kernel = 3, .stride = 2});
-    sn_id none = sn_build_conv(&b, x, "none", (sn_conv_config){.out = 4, .kernel = 1, .kernel_width = 7, .padding = SN_PADDING_NONE});
-    sn_id same = sn_build_conv(&b, x, "same", (sn_conv_config){.out = 4, .kernel = 3, .stride = 2, .padding = SN_PADDING_TF_SAME});
+    sn_id none = sn_build_conv(&b, x, "none",
+                               (sn_conv_config){.out = 4, .kernel = 1, .kernel_width = 7, .padding = SN_PADDING_NONE});
+    sn_id same = sn_build_conv(&b, x, "same",
+                               (sn_conv_config){.out = 4, .kernel = 3, .stride = 2, .padding = SN_PADDING_TF_SAME});
     assert_int_equal(b.status, SENET_OK);
     assert_true(sn_shape_equal(graph->nodes[half].shape, (sn_shape){1, 4, 4, 4}));
     assert_true(sn_shape_equal(graph->nodes[none].shape, (sn_shape){1, 7, 2, 4}));
