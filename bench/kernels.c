@@ -1,0 +1,218 @@
+/* kernels.c - speed of single kernels on the layers of the CIFAR networks: GFLOP/s of the convolutions (two for a
+ * multiply-add), GB/s of the memory-bound ones (every tensor they have to read or write counted once).
+ *
+ *     bench_kernels [--threads N] [--batch N] [--seconds S] [word]
+ *
+ * A word picks the rows whose kernel's name holds it; SENET_ISA caps the level.  The time is the shortest of many runs, so that
+ * neighbours on the machine disturb little; packing weights is timed apart.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../tests/kernels/kernel_case.h"
+#include "base/parallel.h"
+#include "cpu/cpu.h"
+
+typedef struct options {
+    int threads;
+    int64_t batch;
+    double seconds; /* for one row */
+    const char *word;
+} options;
+
+typedef struct layer {
+    int side, in, kernel, out, stride, groups;
+    const char *network;
+} layer;
+
+static const layer layers[] = {
+    {32, 3, 3, 16, 1, 1, "stem"},
+    {32, 16, 3, 16, 1, 1, "resnet-20/110"},
+    {32, 16, 3, 32, 2, 1, "resnet-20/110"},
+    {16, 32, 3, 32, 1, 1, "resnet-20/110"},
+    {16, 32, 3, 64, 2, 1, "resnet-20/110"},
+    {8, 64, 3, 64, 1, 1, "resnet-20/110"},
+    {32, 64, 1, 16, 1, 1, "preresnet-164"},
+    {32, 16, 1, 64, 1, 1, "preresnet-164"},
+    {32, 64, 1, 128, 2, 1, "preresnet-164"},
+    {16, 128, 1, 32, 1, 1, "preresnet-164"},
+    {16, 32, 1, 128, 1, 1, "preresnet-164"},
+    {8, 256, 1, 64, 1, 1, "preresnet-164"},
+    {8, 64, 1, 256, 1, 1, "preresnet-164"},
+    {32, 128, 3, 128, 1, 1, "wrn-16-8"},
+    {32, 128, 3, 256, 2, 1, "wrn-16-8"},
+    {16, 256, 3, 256, 1, 1, "wrn-16-8"},
+    {8, 512, 3, 512, 1, 1, "wrn-16-8"},
+    {16, 128, 3, 128, 1, 4, "shake-even"},
+    {1, 64, 1, 4, 1, 1, "excitation"},
+    {1, 64, 1, 10, 1, 1, "classifier"},
+};
+
+/* Memory-bound ops: their inputs, as M map, V one value a channel, S statistics, P one value a channel and image. */
+typedef struct map_op {
+    sn_op_kind op;
+    const char *inputs;
+    char output;
+    int moved; /* maps that have to be read or written */
+    sn_activation activation;
+    const char *note;
+} map_op;
+
+static const map_op map_ops[] = {
+    {SN_OP_bn_stats, "M", 'S', 1, SN_IDENTITY, ""},
+    {SN_OP_bn_apply, "MSVV", 'M', 2, SN_RELU, "relu"},
+    {SN_OP_bn_grad_sums, "MMSVV", 'S', 2, SN_RELU, "relu"},
+    {SN_OP_bn_grad_input, "MMSVVS", 'M', 3, SN_RELU, "relu"},
+    {SN_OP_add, "MM", 'M', 3, SN_RELU, "relu"},
+    {SN_OP_activation_grad, "MM", 'M', 3, SN_RELU, "relu"},
+    {SN_OP_mix, "MM", 'M', 3, SN_IDENTITY, ""},
+    {SN_OP_squeeze_avg, "M", 'P', 1, SN_IDENTITY, ""},
+    {SN_OP_squeeze_avg_grad, "PM", 'M', 1, SN_IDENTITY, ""},
+    {SN_OP_scale_add, "MPM", 'M', 3, SN_RELU, "relu"},
+    {SN_OP_scale_grad_input, "MPP", 'M', 2, SN_IDENTITY, ""},
+    {SN_OP_scale_grad_gate, "MMP", 'P', 2, SN_IDENTITY, ""},
+    {SN_OP_channel_sum, "M", 'V', 1, SN_IDENTITY, ""},
+};
+
+static const struct { int side, channels; } maps[] = {{32, 16}, {16, 32}, {8, 64}, {32, 64}, {32, 128}};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static float *filled(int64_t count)
+{
+    float *data = sn_alloc_aligned((size_t)count * sizeof(float));
+    for (int64_t i = 0; data && i < count; i++) data[i] = 0.25f + (float)(i * 7919 % 1000) * 0.001f;
+    return data;
+}
+
+/* Times the case's kernel; prints "name shape ms" and leaves the rest of the line to the caller.  0: not wanted or no memory. */
+static double time_case(kernel_case *c, const options *o, const char *shape)
+{
+    double best = 0;
+    float *blocks[SN_MAX_INPUTS] = {NULL}, *output = NULL;
+    void *packed = NULL, *scratch = NULL;
+    kernel_case_bind(c, o->threads, SN_FLOAT);
+    const sn_kernel *kernel = sn_cpu_choose(&c->call, false);
+    if (o->word && !strstr(kernel->name, o->word)) return 0;
+    for (int i = 0; i < c->node.inputs_count; i++) {
+        c->call.inputs[i] = blocks[i] = filled(sn_shape_elements(c->inputs[i].shape));
+        if (!blocks[i]) goto cleanup;
+    }
+    c->call.output = output = filled(sn_shape_elements(c->node.shape));
+    if (kernel->packed_bytes) packed = sn_alloc_aligned(kernel->packed_bytes(&c->call) + 1);
+    if (kernel->scratch_bytes) scratch = sn_alloc_aligned(kernel->scratch_bytes(&c->call) + 1);
+    if (!output || (kernel->packed_bytes && !packed) || (kernel->scratch_bytes && !scratch)) goto cleanup;
+    double pack_seconds = 0;
+    for (int i = 0; packed && i < 3; i++) {
+        double start = now();
+        kernel->pack(&c->call, packed);
+        pack_seconds = now() - start;
+    }
+    c->call.packed = packed;
+    c->call.scratch = scratch;
+    double begin = now();
+    for (int runs = 0; runs < 5 || now() - begin < o->seconds; runs++) {
+        double start = now();
+        kernel->run(&c->call);
+        double seconds = now() - start;
+        if (runs == 0 || seconds < best) best = seconds;
+    }
+    printf("%-40s %-36s %9.3f ms", kernel->name, shape, best * 1e3);
+    if (packed) printf(" (+%.3f packing)", pack_seconds * 1e3);
+cleanup:
+    for (int i = 0; i < SN_MAX_INPUTS; i++) sn_free_aligned(blocks[i]);
+    sn_free_aligned(output);
+    sn_free_aligned(packed);
+    sn_free_aligned(scratch);
+    return best;
+}
+
+static void bench_layers(const options *o)
+{
+    static const sn_op_kind ops[] = {SN_OP_conv2d, SN_OP_conv2d_grad_input, SN_OP_conv2d_grad_weight};
+    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)
+        for (size_t k = 0; k < sizeof ops / sizeof ops[0]; k++) {
+            const layer *l = &layers[i];
+            int pad = l->kernel / 2;
+            kernel_case c = {0};
+            kernel_case_conv(&c, ops[k], (sn_shape){o->batch, l->side, l->side, l->in}, l->kernel, l->kernel, l->out,
+                             (sn_conv_attrs){.stride = l->stride, .groups = l->groups, .pad_top = pad, .pad_left = pad,
+                                             .pad_bottom = pad, .pad_right = pad});
+            int64_t side = (l->side + 2 * pad - l->kernel) / l->stride + 1;
+            double macs = (double)(o->batch * side * side * l->out) * l->kernel * l->kernel * l->in / l->groups;
+            char shape[96];
+            snprintf(shape, sizeof shape, "%dx%dx%d k%d s%d g%d -> %d %s", l->side, l->side, l->in, l->kernel, l->stride,
+                     l->groups, l->out, l->network);
+            double seconds = time_case(&c, o, shape);
+            if (seconds > 0) printf("  %7.1f GFLOP/s\n", 2e-9 * macs / seconds);
+        }
+}
+
+static sn_shape shape_of(char letter, sn_shape map)
+{
+    switch (letter) {
+    case 'M': return map;
+    case 'S': return (sn_shape){1, 1, 2, map.c};
+    case 'P': return (sn_shape){map.n, 1, 1, map.c};
+    default: return (sn_shape){1, 1, 1, map.c};
+    }
+}
+
+static void bench_maps(const options *o)
+{
+    for (size_t k = 0; k < sizeof map_ops / sizeof map_ops[0]; k++)
+        for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
+            const map_op *m = &map_ops[k];
+            sn_shape map = {o->batch, maps[i].side, maps[i].side, maps[i].channels};
+            kernel_case c = {0};
+            kernel_case_output(&c, m->op, shape_of(m->output, map));
+            for (const char *letter = m->inputs; *letter; letter++) kernel_case_input(&c, shape_of(*letter, map), SN_REAL);
+            if (strchr(m->inputs, 'V')) {
+                c.node.attrs.u.norm.epsilon = 1e-5f;
+                c.node.attrs.u.norm.activation = m->activation;
+            } else {
+                c.node.attrs.u.activation.kind = m->activation;
+            }
+            char shape[96];
+            snprintf(shape, sizeof shape, "%dx%dx%d %s", maps[i].side, maps[i].side, maps[i].channels, m->note);
+            double seconds = time_case(&c, o, shape);
+            if (seconds > 0) printf("  %7.1f GB/s\n", 4e-9 * (double)(sn_shape_elements(map) * m->moved) / seconds);
+        }
+}
+
+int main(int count, char **arguments)
+{
+    options o = {.threads = sn_default_threads(), .batch = 128, .seconds = 0.2};
+    for (int i = 1; i < count; i++) {
+        const char *value = i + 1 < count ? arguments[i + 1] : NULL;
+        if (value && strcmp(arguments[i], "--threads") == 0)
+            o.threads = atoi(value), i++;
+        else if (value && strcmp(arguments[i], "--batch") == 0)
+            o.batch = atoll(value), i++;
+        else if (value && strcmp(arguments[i], "--seconds") == 0)
+            o.seconds = atof(value), i++;
+        else if (arguments[i][0] != '-')
+            o.word = arguments[i];
+        else {
+            fprintf(stderr, "usage: bench_kernels [--threads N] [--batch N] [--seconds S] [word]\n");
+            return SENET_USAGE;
+        }
+    }
+    if (o.threads < 1 || o.threads > SN_MAX_THREADS || o.batch < 1 || o.batch > 65536) {
+        fprintf(stderr, "bench_kernels: %d threads, batch %lld\n", o.threads, (long long)o.batch);
+        return SENET_USAGE;
+    }
+    printf("%s, %d threads, batch %lld, best of the runs in %.2f s\n", sn_cpu_isa_name(sn_cpu_isa()), o.threads,
+           (long long)o.batch, o.seconds);
+    bench_layers(&o);
+    bench_maps(&o);
+    return 0;
+}
