@@ -36,6 +36,11 @@ static const conv_shape shapes[] = {
     {{1, 21, 300, 4}, 3, 3, 5, 1, 1, 1, 1, 1, 1},
     {{1, 57, 57, 80}, 3, 3, 16, 1, 1, 1, 1, 1, 1},
     {{1, 4, 4, 600}, 3, 3, 48, 1, 1, 1, 1, 1, 1},
+    /* whole vectors of channels, so that Winograd takes them: odd maps, every padding */
+    {{2, 9, 7, 32}, 3, 3, 48, 1, 1, 0, 0, 0, 0},
+    {{3, 6, 11, 16}, 3, 3, 16, 1, 1, 2, 1, 0, 2},
+    {{70, 5, 5, 16}, 3, 3, 32, 1, 1, 1, 1, 1, 1},
+    {{2, 10, 10, 272}, 3, 3, 16, 1, 1, 2, 2, 2, 2},
     /* strides: pads that leave rows unused, kernels smaller than the stride */
     {{2, 29, 31, 3}, 7, 7, 64, 2, 1, 3, 3, 3, 3},
     {{1, 15, 14, 16}, 3, 3, 16, 2, 1, 0, 0, 1, 1},
