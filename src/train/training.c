@@ -146,7 +146,7 @@ static sn_network_options network_options(const sn_training *t, const sn_dataset
                                   .params = t->params,
                                   .gradients = t->gradients,
                                   .workspace = t->workspace};
-    options.build.smoothing = (float)t->config.label_smoothing;
+    options.build.smoothing = t->config.label_smoothing;
     return options;
 }
 
