@@ -63,6 +63,8 @@ static void set_up(png_reader *r)
     if (!r->info) fail(r, sn_fail_memory(1 << 12, r->picture->name));
     png_set_read_fn(r->png, r, on_read);
     png_set_user_limits(r->png, 0x7fffffff, 0x7fffffff); /* sn_picture_allocate has the say */
+    /* What a compressed colour profile or text, which nobody here asks for, may unpack to. */
+    png_set_chunk_malloc_max(r->png, r->picture->size + (1 << 16));
 }
 
 /* Asks for 8-bit RGBA whatever the file holds. */
@@ -115,6 +117,25 @@ static int find_orientation(png_reader *r)
     return png_get_eXIf_1(r->png, r->info, &size, &exif) && exif ? sn_exif_orientation(exif, size) : 1;
 }
 
+/* libpng takes the memory that a chunk claims to need before it reads it.  So every chunk must fit into the file, but
+ * for the image data, which it reads piece by piece: how many rows a cut file has is seen there. */
+static senet_status check_chunks(const sn_picture *picture)
+{
+    enum { SIGNATURE = 8, HEAD = 8 /* length, type */, SUM = 4 };
+    for (size_t at = SIGNATURE; at < picture->size && picture->size - at >= HEAD;) {
+        const png_byte *chunk = picture->bytes + at;
+        size_t length = png_get_uint_32(chunk), left = picture->size - at - HEAD;
+        if (memcmp(chunk + 4, "IEND", 4) == 0) return SENET_OK;
+        if (length > left || left - length < SUM) {
+            if (memcmp(chunk + 4, "IDAT", 4) == 0) return SENET_OK;
+            return sn_fail(SENET_BAD_DATA, "%s: truncated: the PNG chunk at byte %zu claims %zu bytes, %zu are left",
+                           picture->name, at, length, left);
+        }
+        at += HEAD + length + SUM;
+    }
+    return SENET_OK;
+}
+
 /* Everything that may jump; r->status tells how it went. */
 static void decode(png_reader *r)
 {
@@ -134,6 +155,7 @@ static void decode(png_reader *r)
 senet_status sn_png_decode(sn_picture *picture)
 {
     png_reader r = {.picture = picture, .status = SENET_INTERNAL};
+    SN_RETURN_IF_FAILED(check_chunks(picture));
     decode(&r);
     png_destroy_read_struct(&r.png, &r.info, NULL);
     free(r.pixels);

@@ -235,7 +235,7 @@ static void truncated_pictures(void **state)
     assert_fails(sn_image_decode(png.bytes, png.size / 2, "t.png", false, &image), SENET_BAD_DATA,
                  "t.png: truncated: the data ends after ", " of 24 rows");
     assert_fails(sn_image_decode(png.bytes, 20, "t.png", false, &image), SENET_BAD_DATA,
-                 "t.png: truncated: the data ends before the picture begins");
+                 "t.png: truncated: the PNG chunk at byte 8 claims 13 bytes, 4 are left");
     for (size_t size = 0; size + 20 < png.size; size++) /* the last 20 bytes: sums and the end chunk */
         assert_fails(sn_image_decode(png.bytes, size, "t.png", false, &image), SENET_BAD_DATA, "t.png: ");
     for (size_t size = 0; size < jpeg.size * 9 / 10; size++)
@@ -292,6 +292,23 @@ static void claims_of_size(void **state)
            8); /* the checksum no longer fits, which is seen first */
     assert_fails(sn_image_decode(png.bytes, png.size, "t.png", false, &image), SENET_BAD_DATA,
                  "t.png: damaged PNG at byte 33: IHDR: CRC error");
+    free(png.bytes);
+}
+
+/* A chunk that claims 46 MB in a file of a few hundred bytes is refused by its length, before memory is taken for it.
+ */
+static void claims_of_chunks(void **state)
+{
+    (void)state;
+    unsigned char exif[64];
+    unsigned size = make_exif(exif, true, 6, false);
+    sn_image image = {0};
+    test_picture png =
+        make_png(9, 7, (png_kind){.colour = PNG_COLOR_TYPE_RGB, .depth = 8, .exif = exif, .exif_size = size});
+    unsigned char *chunk = memmem(png.bytes, png.size, "eXIf", 4);
+    memcpy(chunk - 4, "\x02\xBD\x83\x65", 4);
+    assert_fails(sn_image_decode(png.bytes, png.size, "t.png", true, &image), SENET_BAD_DATA,
+                 "t.png: truncated: the PNG chunk at byte 33 claims 45974373 bytes, ");
     free(png.bytes);
 }
 
@@ -510,6 +527,7 @@ int main(void)
         cmocka_unit_test(truncated_pictures),
         cmocka_unit_test(not_pictures),
         cmocka_unit_test(claims_of_size),
+        cmocka_unit_test(claims_of_chunks),
         cmocka_unit_test(flipped_bits_never_break),
         cmocka_unit_test(filters_match_their_definition),
         cmocka_unit_test(same_bits_as_pillow_and_opencv),
