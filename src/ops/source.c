@@ -4,9 +4,9 @@
 static senet_status infer_input(const sn_graph *graph, sn_node *node)
 {
     (void)graph;
-    node->shape = node->attrs.u.source.shape;
+    const sn_shape s = node->shape = node->attrs.u.source.shape;
     node->dtype = node->attrs.u.source.dtype;
-    if (sn_shape_elements(node->shape) < 1)
+    if (s.n < 1 || s.h < 1 || s.w < 1 || s.c < 1) /* the product may not be representable; sn_graph_add looks at that */
         return sn_fail(SENET_USAGE, "input '%s' of shape %s is empty", node->name, sn_shape_text(node->shape));
     return SENET_OK;
 }
