@@ -54,27 +54,26 @@ static const layer layers[] = {
 /* Memory-bound ops: their inputs, as M map, V one value a channel, S statistics, P one value a channel and image. */
 typedef struct map_op {
     sn_op_kind op;
-    const char *inputs;
-    char output;
     int moved; /* maps that have to be read or written */
+    const char *inputs, *note;
     sn_activation activation;
-    const char *note;
+    char output;
 } map_op;
 
 static const map_op map_ops[] = {
-    {SN_OP_bn_stats, "M", 'S', 1, SN_IDENTITY, ""},
-    {SN_OP_bn_apply, "MSVV", 'M', 2, SN_RELU, "relu"},
-    {SN_OP_bn_grad_sums, "MMSVV", 'S', 2, SN_RELU, "relu"},
-    {SN_OP_bn_grad_input, "MMSVVS", 'M', 3, SN_RELU, "relu"},
-    {SN_OP_add, "MM", 'M', 3, SN_RELU, "relu"},
-    {SN_OP_activation_grad, "MM", 'M', 3, SN_RELU, "relu"},
-    {SN_OP_mix, "MM", 'M', 3, SN_IDENTITY, ""},
-    {SN_OP_squeeze_avg, "M", 'P', 1, SN_IDENTITY, ""},
-    {SN_OP_squeeze_avg_grad, "PM", 'M', 1, SN_IDENTITY, ""},
-    {SN_OP_scale_add, "MPM", 'M', 3, SN_RELU, "relu"},
-    {SN_OP_scale_grad_input, "MPP", 'M', 2, SN_IDENTITY, ""},
-    {SN_OP_scale_grad_gate, "MMP", 'P', 2, SN_IDENTITY, ""},
-    {SN_OP_channel_sum, "M", 'V', 1, SN_IDENTITY, ""},
+    {SN_OP_bn_stats, 1, "M", "", SN_IDENTITY, 'S'},
+    {SN_OP_bn_apply, 2, "MSVV", "relu", SN_RELU, 'M'},
+    {SN_OP_bn_grad_sums, 2, "MMSVV", "relu", SN_RELU, 'S'},
+    {SN_OP_bn_grad_input, 3, "MMSVVS", "relu", SN_RELU, 'M'},
+    {SN_OP_add, 3, "MM", "relu", SN_RELU, 'M'},
+    {SN_OP_activation_grad, 3, "MM", "relu", SN_RELU, 'M'},
+    {SN_OP_mix, 3, "MM", "", SN_IDENTITY, 'M'},
+    {SN_OP_squeeze_avg, 1, "M", "", SN_IDENTITY, 'P'},
+    {SN_OP_squeeze_avg_grad, 1, "PM", "", SN_IDENTITY, 'M'},
+    {SN_OP_scale_add, 3, "MPM", "relu", SN_RELU, 'M'},
+    {SN_OP_scale_grad_input, 2, "MPP", "", SN_IDENTITY, 'M'},
+    {SN_OP_scale_grad_gate, 2, "MMP", "", SN_IDENTITY, 'P'},
+    {SN_OP_channel_sum, 1, "M", "", SN_IDENTITY, 'V'},
 };
 
 static const struct { int side, channels; } maps[] = {{32, 16}, {16, 32}, {8, 64}, {32, 64}, {32, 128}};
@@ -192,15 +191,15 @@ int main(int count, char **arguments)
 {
     options o = {.threads = sn_default_threads(), .batch = 128, .seconds = 0.2};
     for (int i = 1; i < count; i++) {
-        const char *value = i + 1 < count ? arguments[i + 1] : NULL;
-        if (value && strcmp(arguments[i], "--threads") == 0)
+        const char *argument = arguments[i], *value = i + 1 < count ? arguments[i + 1] : "";
+        if (strcmp(argument, "--threads") == 0)
             o.threads = atoi(value), i++;
-        else if (value && strcmp(arguments[i], "--batch") == 0)
+        else if (strcmp(argument, "--batch") == 0)
             o.batch = atoll(value), i++;
-        else if (value && strcmp(arguments[i], "--seconds") == 0)
+        else if (strcmp(argument, "--seconds") == 0)
             o.seconds = atof(value), i++;
-        else if (arguments[i][0] != '-')
-            o.word = arguments[i];
+        else if (argument[0] != '-')
+            o.word = argument;
         else {
             fprintf(stderr, "usage: bench_kernels [--threads N] [--batch N] [--seconds S] [word]\n");
             return SENET_USAGE;

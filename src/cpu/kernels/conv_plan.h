@@ -15,6 +15,8 @@
 #ifndef SN_CPU_KERNELS_CONV_PLAN_H
 #define SN_CPU_KERNELS_CONV_PLAN_H
 
+#include <assert.h>
+
 #include "cpu/kernels/vector.h"
 
 enum {
@@ -80,6 +82,7 @@ static inline void conv_plan_cut(conv_plan *p, int64_t panel_channels)
     p->group_blocks = sn_ceil_div(p->group_in, CHANNEL_BLOCK);
 
     int64_t rows = p->phases[0].rows, cols = p->phases[0].cols; /* the first phase is the largest */
+    assert(p->images > 0 && rows > 0 && cols > 0); /* the shape rules leave no empty tensor */
     p->band_cols = rows > 1 && cols <= PLAN_COLUMNS ? cols : sn_min64(cols, PLAN_COLUMNS / 2);
     p->buffer_cols = (p->band_cols - 1) * p->step + right - left + 1;
     p->parity_floats = sn_ceil_div(p->buffer_cols, p->step) * CHANNEL_BLOCK;

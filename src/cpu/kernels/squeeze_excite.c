@@ -5,6 +5,8 @@
  *
  * Tasks are pieces of images; a sum over an image is one task, or one for a range of channels where there are few images.
  */
+#include <assert.h>
+
 #include "cpu/kernels/activate.h"
 #include "cpu/kernels/pixels.h"
 
@@ -111,7 +113,9 @@ SN_INLINE vf body_product(const vf *x, const vf *k)
 
 static void scale_grad_gate_task(void *context, int64_t index, int worker)
 {
-    sum_task(context, index, worker, 1, add_products);
+    const se_run *run = context;
+    assert(run->other);
+    sum_task(run, index, worker, 1, add_products);
 }
 
 static void scale_grad_gate_elements_task(void *context, int64_t index, int worker)
