@@ -18,7 +18,7 @@ help:
 	@echo "make demo       trains two small networks, with and without SE, and shows what came of it"
 	@echo "make test       the test suite"
 	@echo "make asan       the test suite under AddressSanitizer and UndefinedBehaviorSanitizer"
-	@echo "make tsan       units and kernels under ThreadSanitizer (needs clang and libomp-dev)"
+	@echo "make tsan       units and kernels under ThreadSanitizer (needs clang)"
 	@echo "make fuzz       every parser against random input, FUZZ_SECONDS=$(FUZZ_SECONDS) a parser (needs clang)"
 	@echo "make bench      the speed of the kernels and of whole networks on this machine"
 	@echo "make tidy       clang-tidy over the library and the program"

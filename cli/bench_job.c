@@ -79,7 +79,7 @@ static senet_status build_training(bench_job *job)
     memcpy(options.std, preprocess->std, sizeof options.std);
     SN_TRY(sn_model_build(&job->model->spec, &options, &graph), cleanup);
     SN_TRY(sn_graph_add_gradients(graph, sn_graph_find_output(graph, "loss")), cleanup);
-    SN_TRY(sn_graph_drop_dead(graph, &job->graph), cleanup);
+    SN_TRY(sn_graph_fuse(graph, &job->graph), cleanup);
     SN_TRY(sn_params_create(job->graph, SN_FLOAT, &job->gradients), cleanup);
     SN_TRY(sn_params_create(job->graph, SN_FLOAT, &job->velocity), cleanup);
     sn_train_defaults(&job->config);

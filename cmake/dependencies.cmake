@@ -1,5 +1,4 @@
 # dependencies.cmake - what the library stands on; docs/dependencies.md says why each.  senet_needs carries them all.
-find_package(OpenMP REQUIRED COMPONENTS C)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(JPEG REQUIRED)
@@ -8,7 +7,7 @@ pkg_check_modules(YAJL REQUIRED IMPORTED_TARGET yajl)
 
 add_library(senet_needs INTERFACE)
 target_include_directories(senet_needs INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
-target_link_libraries(senet_needs INTERFACE OpenMP::OpenMP_C Threads::Threads JPEG::JPEG PNG::PNG PkgConfig::YAJL m)
+target_link_libraries(senet_needs INTERFACE Threads::Threads JPEG::JPEG PNG::PNG PkgConfig::YAJL m)
 set(SENET_PC_LIBS "-ljpeg -lpng -lyajl") # for senet.pc: what a link with libsenet.a needs, the libraries below being shared
 
 # `senet data get`: transfer, unpacking, MD5.

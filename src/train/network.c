@@ -45,7 +45,7 @@ static senet_status build_graph(const sn_network *network, int64_t batch, sn_gra
     SN_RETURN_IF_FAILED(sn_model_build(network->options.spec, &build, graph));
     if (!trains(network)) return apply_pass(sn_graph_fold_batch_norm, graph);
     SN_RETURN_IF_FAILED(sn_graph_add_gradients(*graph, sn_graph_find_output(*graph, "loss")));
-    return apply_pass(sn_graph_drop_dead, graph);
+    return apply_pass(sn_graph_fuse, graph);
 }
 
 static void free_program(batch_program *slot)

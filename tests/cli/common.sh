@@ -7,8 +7,6 @@ work=$(mktemp -d)
 trap 'chmod -R u+w "$work" 2> /dev/null; rm -rf "$work"' EXIT
 cd "$work" || exit 1
 failures=0
-OMP_NUM_THREADS=2
-export OMP_NUM_THREADS
 
 # complain TEXT: this test has failed; what follows runs all the same.
 complain() {

@@ -6,10 +6,21 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+
+#if defined(__has_feature)
+#define THREAD_SANITIZER __has_feature(thread_sanitizer)
+#elif defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZER 1
+#else
+#define THREAD_SANITIZER 0
+#endif
 
 /* The check values of the golden vectors' generator: name "conv1.weight", fan_in 147, seed 1. */
 static void the_generator_gives_the_published_values(void **state)
@@ -71,6 +82,58 @@ static void every_task_runs_once(void **state)
     assert_true(sn_default_threads() >= 1);
 }
 
+/* A task that is a loop itself, on top of loops of other threads. */
+static void nested_task(void *context, int64_t index, int worker)
+{
+    (void)worker;
+    int done[50] = {0};
+    sn_parallel_for(3, 50, count_task, done);
+    for (int i = 0; i < 50; i++) ((int *)context)[index] += done[i];
+}
+
+static void *loops_of_a_thread(void *unused)
+{
+    (void)unused;
+    for (int round = 0; round < 200; round++) {
+        int sums[20] = {0};
+        sn_parallel_for(4, 20, nested_task, sums);
+        for (int i = 0; i < 20; i++)
+            if (sums[i] != 50) return "a task ran not once";
+    }
+    return NULL;
+}
+
+static void loops_may_nest_and_run_side_by_side(void **state)
+{
+    (void)state;
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) assert_int_equal(pthread_create(&threads[i], NULL, loops_of_a_thread, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        void *complaint = NULL;
+        assert_int_equal(pthread_join(threads[i], &complaint), 0);
+        assert_null(complaint);
+    }
+}
+
+static void loops_work_in_the_child_of_a_fork(void **state)
+{
+    (void)state;
+    if (THREAD_SANITIZER) skip(); /* it allows no new threads in a child */
+    int done[1000] = {0};
+    sn_parallel_for(3, 1000, count_task, done); /* the parent has a pool */
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        int again[1000] = {0}, wrong = 0;
+        for (int round = 0; round < 50; round++) sn_parallel_for(3, 1000, count_task, again);
+        for (int i = 0; i < 1000; i++) wrong += again[i] != 50;
+        _exit(wrong != 0);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 static void an_arena_gives_zeroed_memory_and_keeps_strings(void **state)
 {
     (void)state;
@@ -102,6 +165,8 @@ int main(void)
         cmocka_unit_test(streams_of_different_purpose_differ),
         cmocka_unit_test(products_that_overflow_are_noticed),
         cmocka_unit_test(every_task_runs_once),
+        cmocka_unit_test(loops_may_nest_and_run_side_by_side),
+        cmocka_unit_test(loops_work_in_the_child_of_a_fork),
         cmocka_unit_test(an_arena_gives_zeroed_memory_and_keeps_strings),
         cmocka_unit_test(messages_lose_control_characters),
     };
