@@ -57,7 +57,7 @@ bench: $(BUILD)/build.ninja
 	@./scripts/bench $(BUILD)
 
 tidy: $(BUILD)/build.ninja
-	@run-clang-tidy -quiet -p $(BUILD) '/(src|cli)/.*\.c$$'
+	@run-clang-tidy -quiet -p $(BUILD) '^$(CURDIR)/(src|cli)/.*\.c$$'
 
 format:
 	@clang-format -i $(SOURCES)
