@@ -10,7 +10,15 @@
 #include "train/network.h"
 #include "train/optimizer.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define SANITIZED 0
+#endif
+
+#if SANITIZED || !defined(__GLIBC__)
 int main(void) { return 77; } /* the allocator belongs to the sanitizer, or its inner names are unknown */
 #else
 

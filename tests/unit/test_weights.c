@@ -190,7 +190,11 @@ static void saved_files_load(void **state)
     assert_int_equal(read.labels_count, 10);
     for (int i = 0; i < 10; i++) assert_string_equal(read.labels[i], labels[i]);
     assert_true(read.has_preprocess);
-    assert_memory_equal(&read.preprocess, &info.preprocess, sizeof read.preprocess);
+    const sn_preprocess *got = &read.preprocess, *given = &info.preprocess;
+    assert_true(got->height == given->height && got->width == given->width && got->bgr == given->bgr);
+    assert_true(got->crop_pct == given->crop_pct && got->interpolation == given->interpolation);
+    assert_memory_equal(got->mean, given->mean, sizeof got->mean);
+    assert_memory_equal(got->std, given->std, sizeof got->std);
     sn_weights_info_free(&read);
     sn_tensors_close(file);
     assert_fails(sn_weights_save("/dev/full", m.graph, m.params, &info, NULL, 0), SENET_CANNOT_WRITE, "/dev/full: ");
