@@ -173,11 +173,13 @@ sn_id sn_build_conv(sn_builder *b, sn_id x, const char *name, sn_conv_config con
 
 sn_id sn_build_linear(sn_builder *b, sn_id x, const char *name, int64_t out)
 {
-    int64_t in = sn_build_shape(b, x).c;
-    sn_id weight = add_param(
-        b, name, ".weight",
-        (sn_param){
-            .kind = SN_PARAM_LINEAR_WEIGHT, .learnable = true, .rank = 2, .dims = {out, in}, .shape = {1, 1, in, out}});
+    sn_shape in = sn_build_shape(b, x);
+    sn_id weight = add_param(b, name, ".weight",
+                             (sn_param){.kind = SN_PARAM_LINEAR_WEIGHT,
+                                        .learnable = true,
+                                        .rank = 2,
+                                        .dims = {out, in.c * in.h * in.w},
+                                        .shape = {in.h, in.w, in.c, out}});
     sn_id bias = add_vector(b, name, ".bias", SN_PARAM_BIAS, out, true);
     sn_attrs attrs = {.u.conv = {.stride = 1, .groups = 1}};
     return sn_build_node(b, SN_OP_conv2d, (sn_id[]){x, weight, bias}, 3, &attrs, name);
@@ -246,6 +248,26 @@ sn_id sn_build_pool(sn_builder *b, sn_id x, sn_pool_attrs pool, const char *name
 {
     sn_attrs attrs = {.u.pool = pool};
     return sn_build_node(b, SN_OP_pool2d, (sn_id[]){x}, 1, &attrs, name);
+}
+
+sn_id sn_build_adaptive_avg(sn_builder *b, sn_id x, int32_t h, int32_t w, const char *name)
+{
+    sn_shape shape = sn_build_shape(b, x);
+    if (shape.h == h && shape.w == w) return x;
+    sn_attrs attrs = {.u.adaptive = {.h = h, .w = w}};
+    return sn_build_node(b, SN_OP_adaptive_avg, (sn_id[]){x}, 1, &attrs, name);
+}
+
+sn_id sn_build_channel_shuffle(sn_builder *b, sn_id x, int32_t groups, const char *name)
+{
+    sn_attrs attrs = {.u.shuffle.groups = groups};
+    return sn_build_node(b, SN_OP_channel_shuffle, (sn_id[]){x}, 1, &attrs, name);
+}
+
+sn_id sn_build_multiply(sn_builder *b, sn_id x, double factor, const char *name)
+{
+    sn_attrs attrs = {.u.factor.factor = factor};
+    return sn_build_node(b, SN_OP_multiply, (sn_id[]){x}, 1, &attrs, name);
 }
 
 sn_id sn_build_subsample(sn_builder *b, sn_id x, sn_subsample_attrs subsample, const char *name)

@@ -81,7 +81,7 @@ typedef struct sn_conv_layer {
 sn_conv_layer sn_declare_conv(sn_builder *b, const char *name, sn_conv_config config);
 sn_id sn_apply_conv(sn_builder *b, const sn_conv_layer *layer, sn_id x);
 sn_id sn_build_conv(sn_builder *b, sn_id x, const char *name, sn_conv_config config);
-/* x (N,1,1,C) -> (N,1,1,out), with bias; stored as [out, C] in weight files. */
+/* x (N,H,W,C) -> (N,1,1,out) over all of a map, with bias; stored as [out, C H W] in weight files. */
 sn_id sn_build_linear(sn_builder *b, sn_id x, const char *name, int64_t out);
 
 /* ---- batch norm: "<name>.weight", ".bias", ".running_mean", ".running_var"; the builder's mode decides how it runs
@@ -102,6 +102,11 @@ sn_id sn_build_relu(sn_builder *b, sn_id x, const char *name);
 sn_id sn_build_add(sn_builder *b, sn_id a, sn_id other, const char *name);
 sn_id sn_build_concat(sn_builder *b, const sn_id *parts, int parts_count, const char *name);
 sn_id sn_build_pool(sn_builder *b, sn_id x, sn_pool_attrs pool, const char *name);
+/* Averages to h x w cells, whatever the size of the map; x itself where it has that size. */
+sn_id sn_build_adaptive_avg(sn_builder *b, sn_id x, int32_t h, int32_t w, const char *name);
+/* Channels in `groups` groups, dealt out one from each in turn. */
+sn_id sn_build_channel_shuffle(sn_builder *b, sn_id x, int32_t groups, const char *name);
+sn_id sn_build_multiply(sn_builder *b, sn_id x, double factor, const char *name);
 sn_id sn_build_subsample(sn_builder *b, sn_id x, sn_subsample_attrs attrs, const char *name);
 /* (N,H,W,C) -> (N,1,1,C): op is SN_OP_squeeze_avg (also the global average pool) or SN_OP_squeeze_max. */
 sn_id sn_build_squeeze(sn_builder *b, sn_id x, sn_op_kind op, const char *name);

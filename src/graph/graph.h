@@ -74,8 +74,10 @@ typedef struct sn_attrs {
         sn_norm_attrs norm;
         sn_subsample_attrs subsample;
         struct { sn_activation kind; } activation;               /* activation, activation_grad, add, scale_add */
-        struct { float factor; } factor;                         /* multiply by a constant */
+        struct { double factor; } factor;                        /* multiply by a constant */
         struct { int32_t begin, count; } slice;                  /* channels [begin, begin + count) */
+        struct { int32_t groups; } shuffle;                      /* channel_shuffle */
+        struct { int32_t h, w; } adaptive;                       /* adaptive_avg: cells of the output */
         struct { int32_t index, branch; bool even; } mix;        /* unit number; mix_grad: which branch; even: beta = 0.5 */
         struct { float probability; int32_t salt; } dropout;     /* salt tells the layers of a network apart */
         struct { double smoothing; } loss;

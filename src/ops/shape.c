@@ -1,11 +1,11 @@
-/* shape.c - ops that move or gather pixels and channels: pooling, sub-sampling, concatenation, slices. */
+/* shape.c - ops that move or gather pixels and channels: pooling, sub-sampling, concatenation, shuffling, slices. */
 #include "ops/rules.h"
 
-/* Caffe's rule with ceil: one window fewer when the last would start at or beyond the padded end (ARCHITECTURES, 0). */
+/* Caffe's rule with ceil: at least one window where less than a stride is missing, and one fewer when the last would start at or beyond the padded end (ARCHITECTURES, 0). */
 static int64_t pooled_size(int64_t n, const sn_pool_attrs *a)
 {
     int64_t span = n + 2 * (int64_t)a->pad - a->kernel;
-    if (span < 0) return 0;
+    if (span < 0) return a->ceil && -span < a->stride ? 1 : 0;
     int64_t out = (a->ceil ? (span + a->stride - 1) / a->stride : span / a->stride) + 1;
     if (a->ceil && a->pad > 0 && (out - 1) * a->stride >= n + a->pad) out--;
     return out;
@@ -43,6 +43,38 @@ static senet_status infer_pool2d_grad(const sn_graph *graph, sn_node *node)
 
 const sn_op sn_op_pool2d_grad = {.name = "pool2d_grad", .fewest_inputs = 3, .most_inputs = 3,
                                  .infer = infer_pool2d_grad};
+
+/* ---- average pooling to a fixed number of cells ---- */
+
+static senet_status infer_adaptive_avg(const sn_graph *graph, sn_node *node)
+{
+    int32_t h = node->attrs.u.adaptive.h, w = node->attrs.u.adaptive.w;
+    sn_shape x = sn_input_of(graph, node, 0)->shape;
+    if (h < 1 || w < 1) return sn_fail(SENET_INTERNAL, "%s: %dx%d cells", sn_node_title(node), h, w);
+    node->shape = (sn_shape){x.n, h, w, x.c};
+    return SENET_OK;
+}
+
+static void gradient_adaptive_avg(sn_autodiff *ad, sn_id id, sn_id dy)
+{
+    const sn_node node = *sn_autodiff_node(ad, id);
+    sn_id inputs[2] = {dy, node.inputs[0]};
+    sn_autodiff_accumulate(ad, node.inputs[0], sn_autodiff_add(ad, SN_OP_adaptive_avg_grad, inputs, 2, &node.attrs));
+}
+
+static senet_status infer_adaptive_avg_grad(const sn_graph *graph, sn_node *node)
+{
+    sn_shape x = sn_input_of(graph, node, 1)->shape;
+    node->shape = x;
+    return sn_rule_expect(graph, node, 0, (sn_shape){x.n, node->attrs.u.adaptive.h, node->attrs.u.adaptive.w, x.c});
+}
+
+const sn_op sn_op_adaptive_avg = {.name = "adaptive_avg", .fewest_inputs = 1, .most_inputs = 1,
+                                  .infer = infer_adaptive_avg, .gradient = gradient_adaptive_avg};
+const sn_op sn_op_adaptive_avg_grad = {.name = "adaptive_avg_grad", .fewest_inputs = 2, .most_inputs = 2,
+                                       .infer = infer_adaptive_avg_grad};
+
+/* ---- copies: strided, joined, shuffled, cut ---- */
 
 static senet_status infer_subsample(const sn_graph *graph, sn_node *node)
 {
@@ -107,6 +139,27 @@ static void gradient_concat(sn_autodiff *ad, sn_id id, sn_id dy)
 
 const sn_op sn_op_concat = {.name = "concat", .fewest_inputs = 1, .most_inputs = SN_MAX_INPUTS, .infer = infer_concat,
                             .gradient = gradient_concat};
+
+static senet_status infer_channel_shuffle(const sn_graph *graph, sn_node *node)
+{
+    int32_t groups = node->attrs.u.shuffle.groups;
+    node->shape = sn_input_of(graph, node, 0)->shape;
+    if (groups < 1 || node->shape.c % groups)
+        return sn_fail(SENET_USAGE, "%s: %lld channels do not divide into %d groups", sn_node_title(node),
+                       (long long)node->shape.c, groups);
+    return SENET_OK;
+}
+
+/* Rows and columns exchange their roles: the inverse of G groups of n is n groups of G. */
+static void gradient_channel_shuffle(sn_autodiff *ad, sn_id id, sn_id dy)
+{
+    const sn_node node = *sn_autodiff_node(ad, id);
+    sn_attrs attrs = {.u.shuffle.groups = (int32_t)(node.shape.c / node.attrs.u.shuffle.groups)};
+    sn_autodiff_accumulate(ad, node.inputs[0], sn_autodiff_add(ad, SN_OP_channel_shuffle, (sn_id[]){dy}, 1, &attrs));
+}
+
+const sn_op sn_op_channel_shuffle = {.name = "channel_shuffle", .fewest_inputs = 1, .most_inputs = 1,
+                                     .infer = infer_channel_shuffle, .gradient = gradient_channel_shuffle};
 
 static senet_status infer_slice(const sn_graph *graph, sn_node *node)
 {

@@ -40,6 +40,31 @@ static sn_id apply_conv_norm(sn_builder *b, const conv_norm *layer, sn_id x)
     return sn_apply_norm(b, &layer->norm, sn_apply_conv(b, &layer->conv, x));
 }
 
+sn_id sn_zoo_conv_norm_act(sn_builder *b, sn_id x, const char *conv, const char *norm, sn_conv_config config,
+                           sn_activation activation, const char *output)
+{
+    x = sn_build_norm(b, sn_build_conv(b, x, conv, config), norm);
+    return sn_build_activation(b, x, activation, output);
+}
+
+/* ---- joining branches ---- */
+
+sn_id sn_zoo_join(sn_builder *b, const sn_id *branches, int count, const char *name)
+{
+    sn_shape first = sn_build_shape(b, branches[0]);
+    for (int i = 1; i < count; i++) {
+        sn_shape other = sn_build_shape(b, branches[i]);
+        if (b->status != SENET_OK || (other.h == first.h && other.w == first.w)) continue;
+        sn_shape picture = b->graph->nodes[0].shape;
+        b->status = sn_fail(SENET_USAGE,
+                            "pictures of %lldx%lld do not fit: '%s%s' would join maps of %lldx%lld and %lldx%lld; sides "
+                            "that are multiples of 32 fit",
+                            (long long)picture.h, (long long)picture.w, b->scope, name, (long long)first.h,
+                            (long long)first.w, (long long)other.h, (long long)other.w);
+    }
+    return sn_build_concat(b, branches, count, name);
+}
+
 /* ---- what all units share ---- */
 
 static size_t enter_unit(sn_builder *b, const char *name)

@@ -1,4 +1,4 @@
-/* blocks.h - residual units, each with an SE block at any of the paper's places (Fig. 5, section 6.5).
+/* blocks.h - a convolution with its batch norm and activation, and residual units, each with an SE block at any of the paper's places (Fig. 5, section 6.5).
  *
  * With X the unit's input, R its branch up to the last batch norm, I its shortcut:
  *   standard  relu(SE(R(X)) + I)        pre       relu(R(SE(X)) + I)        post  SE(relu(R(X) + I))
@@ -22,6 +22,14 @@ sn_unit_se sn_zoo_unit_se(const sn_spec *spec, int stage);
 /* "layer1.0": unit i of stage 2; returns name. */
 enum { SN_UNIT_NAME_BYTES = 32 };
 const char *sn_zoo_unit_name(int stage, int i, char name[SN_UNIT_NAME_BYTES]);
+
+/* act(norm(conv(x))): parameters "<conv>.weight" and those of `norm`; the output is called `output` (NULL: the scope). */
+sn_id sn_zoo_conv_norm_act(sn_builder *b, sn_id x, const char *conv, const char *norm, sn_conv_config config,
+                           sn_activation activation, const char *output);
+
+/* Joins branches along channels.  Branches that halve a map by different rules agree on even maps only; where they do
+ * not, the error names the picture's size. */
+sn_id sn_zoo_join(sn_builder *b, const sn_id *branches, int count, const char *name);
 
 /* Two 3x3 convolutions; the shortcut of a unit that changes size is option A: every stride-th pixel, zero channels
  * added. */

@@ -140,7 +140,7 @@ SN_INLINE vf body_multiply(const vf *x, const vf *k) { return x[0] * k[PIXEL_COE
 static void multiply_range(const sn_kernel_call *call, int64_t image, int64_t begin, int64_t end)
 {
     (void)image;
-    pixel_rows rows = {.in = {input_at(call, 0, begin)}, .constant = {call->node->attrs.u.factor.factor}};
+    pixel_rows rows = {.in = {input_at(call, 0, begin)}, .constant = {(float)call->node->attrs.u.factor.factor}};
     flat_map(&rows, end - begin, output_at(call, begin), 1, body_multiply);
 }
 

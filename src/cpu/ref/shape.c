@@ -1,4 +1,4 @@
-/* shape.c - pooling, and the ops that only move values: subsample, concatenation, slices.
+/* shape.c - pooling, and the ops that only move values: subsample, concatenation, channel shuffle, slices.
  *
  * Pooling windows start at o * stride - pad and may hang over the padded image at the bottom and right (Caffe's size
  * rule); what lies outside is never looked at.  The size of the output is the shape rule's business (ops/shape.c). */
@@ -24,6 +24,16 @@ static pool_window pool_window_of(const sn_pool_attrs *a, sn_shape x, int64_t oy
     if (bottom > x.h) bottom = x.h;
     if (right > x.w) right = x.w;
     return (pool_window){top, left, bottom, right, a->count_padding ? padded : (bottom - top) * (right - left)};
+}
+
+/* Cell i of `cells` over n rows of an adaptive average: rows [begin, end), at least one. */
+typedef struct cell_rows {
+    int64_t begin, end;
+} cell_rows;
+
+static cell_rows cell_rows_of(int64_t i, int64_t cells, int64_t n)
+{
+    return (cell_rows){i * n / cells, ((i + 1) * n + cells - 1) / cells};
 }
 
 #define REF_BODY "cpu/ref/shape.c"
@@ -110,6 +120,57 @@ static void REF(pool2d_grad)(const sn_kernel_call *call)
 
 REF_KERNEL(pool2d_grad, .run = REF(pool2d_grad));
 
+/* ---- adaptive average; forward, an item is an output pixel ---- */
+
+static void REF(adaptive_avg_pixels)(const sn_kernel_call *call, int64_t begin, int64_t end)
+{
+    sn_shape s = call->input_nodes[0]->shape, out = call->node->shape;
+    for (int64_t p = begin; p < end; p++) {
+        cell_rows rows = cell_rows_of(p / out.w % out.h, out.h, s.h), columns = cell_rows_of(p % out.w, out.w, s.w);
+        const real *image = (const real *)call->inputs[0] + p / (out.h * out.w) * s.h * s.w * s.c;
+        real *y = (real *)call->output + p * s.c, cells = (real)((rows.end - rows.begin) * (columns.end - columns.begin));
+        for (int64_t c = 0; c < s.c; c++) y[c] = 0;
+        for (int64_t i = rows.begin; i < rows.end; i++)
+            for (int64_t j = columns.begin; j < columns.end; j++)
+                for (int64_t c = 0; c < s.c; c++) y[c] += image[(i * s.w + j) * s.c + c];
+        for (int64_t c = 0; c < s.c; c++) y[c] /= cells;
+    }
+}
+
+static void REF(adaptive_avg)(const sn_kernel_call *call)
+{
+    sn_shape s = call->input_nodes[0]->shape, out = call->node->shape;
+    int64_t cells = (s.h / out.h + 2) * (s.w / out.w + 2);
+    sn_ref_for(call, sn_ref_pixels(out), out.c * cells, REF(adaptive_avg_pixels));
+}
+
+REF_KERNEL(adaptive_avg, .run = REF(adaptive_avg));
+
+/* Backward, an item is an image: cells overlap. */
+static void REF(adaptive_avg_grad_images)(const sn_kernel_call *call, int64_t begin, int64_t end)
+{
+    sn_shape s = call->node->shape, out = call->input_nodes[0]->shape;
+    int64_t elements = s.h * s.w * s.c;
+    memset((real *)call->output + begin * elements, 0, (size_t)((end - begin) * elements) * sizeof(real));
+    for (int64_t p = begin * out.h * out.w; p < end * out.h * out.w; p++) {
+        cell_rows rows = cell_rows_of(p / out.w % out.h, out.h, s.h), columns = cell_rows_of(p % out.w, out.w, s.w);
+        real *image = (real *)call->output + p / (out.h * out.w) * elements;
+        const real *dy = (const real *)call->inputs[0] + p * s.c;
+        real cells = (real)((rows.end - rows.begin) * (columns.end - columns.begin));
+        for (int64_t i = rows.begin; i < rows.end; i++)
+            for (int64_t j = columns.begin; j < columns.end; j++)
+                for (int64_t c = 0; c < s.c; c++) image[(i * s.w + j) * s.c + c] += dy[c] / cells;
+    }
+}
+
+static void REF(adaptive_avg_grad)(const sn_kernel_call *call)
+{
+    sn_shape s = call->node->shape;
+    sn_ref_for(call, s.n, s.h * s.w * s.c, REF(adaptive_avg_grad_images));
+}
+
+REF_KERNEL(adaptive_avg_grad, .run = REF(adaptive_avg_grad));
+
 /* ---- subsample; an item is a pixel of the result ---- */
 
 static void REF(subsample_pixels)(const sn_kernel_call *call, int64_t begin, int64_t end)
@@ -157,7 +218,7 @@ static void REF(subsample_grad)(const sn_kernel_call *call)
 
 REF_KERNEL(subsample_grad, .run = REF(subsample_grad));
 
-/* ---- concatenation and slices of channels ---- */
+/* ---- concatenation, shuffling and slices of channels ---- */
 
 static void REF(concat_pixels)(const sn_kernel_call *call, int64_t begin, int64_t end)
 {
@@ -176,6 +237,24 @@ static void REF(concat)(const sn_kernel_call *call)
 }
 
 REF_KERNEL(concat, .run = REF(concat));
+
+static void REF(channel_shuffle_pixels)(const sn_kernel_call *call, int64_t begin, int64_t end)
+{
+    int64_t channels = call->node->shape.c, groups = call->node->attrs.u.shuffle.groups, each = channels / groups;
+    for (int64_t p = begin; p < end; p++) {
+        const real *x = (const real *)call->inputs[0] + p * channels;
+        real *y = (real *)call->output + p * channels;
+        for (int64_t j = 0; j < each; j++)
+            for (int64_t i = 0; i < groups; i++) y[j * groups + i] = x[i * each + j];
+    }
+}
+
+static void REF(channel_shuffle)(const sn_kernel_call *call)
+{
+    sn_ref_for(call, sn_ref_pixels(call->node->shape), call->node->shape.c, REF(channel_shuffle_pixels));
+}
+
+REF_KERNEL(channel_shuffle, .run = REF(channel_shuffle));
 
 static void REF(slice_pixels)(const sn_kernel_call *call, int64_t begin, int64_t end)
 {
