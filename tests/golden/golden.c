@@ -29,13 +29,9 @@ const char *golden_folder(void)
 
 static bool wanted(const char *file, bool train)
 {
-    static const char *const bases[] = {"cifar_", "wrn", "shake_shake", "shake_even"};
-    bool is_train = strncmp(file, "train_", 6) == 0;
-    const char *base = file + (is_train ? 6 : 0);
-    if (strncmp(base, "se_", 3) == 0) base += 3;
-    for (size_t i = 0; i < sizeof bases / sizeof *bases; i++)
-        if (strncmp(base, bases[i], strlen(bases[i])) == 0) return is_train == train;
-    return false;
+    size_t length = strlen(file);
+    bool is_network = length > 4 && strcmp(file + length - 4, ".txt") == 0 && strcmp(file, "ops.txt") != 0;
+    return is_network && (strncmp(file, "train_", 6) == 0) == train;
 }
 
 static int by_text(const void *a, const void *b)
