@@ -80,14 +80,17 @@ static size_t memory_index(const sn_param *param, int64_t i)
 void sn_params_set(sn_params *params, const sn_graph *graph, int index, const float *file_order)
 {
     const sn_param *param = &graph->params[index];
-    int64_t n = sn_shape_elements(param->shape);
     void *data = sn_params_data(params, index);
-    for (int64_t i = 0; i < n; i++) {
+    bool vector = param->rank < 2;
+    int64_t n = sn_shape_elements(param->shape), outputs = vector ? n : param->shape.c, each = n / outputs;
+    /* by elements of one output, so that writes are contiguous and the index is worked out once for all outputs */
+    for (int64_t i = 0; i < each; i++) {
         size_t at = memory_index(param, i);
+        const float *from = file_order + i;
         if (params->precision == SN_DOUBLE)
-            ((double *)data)[at] = file_order[i];
+            for (int64_t o = 0; o < outputs; o++) ((double *)data)[at + (size_t)o] = from[o * each];
         else
-            ((float *)data)[at] = file_order[i];
+            for (int64_t o = 0; o < outputs; o++) ((float *)data)[at + (size_t)o] = from[o * each];
     }
     sn_params_changed(params);
 }

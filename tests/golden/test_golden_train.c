@@ -1,4 +1,4 @@
-/* test_golden_train.c - training steps of the networks for 32x32 pictures against the double-precision reference: loss
+/* test_golden_train.c - training steps of networks against the double-precision reference: loss
  * with and without label smoothing, every gradient, the running statistics, ten steps of SGD (PyTorch's form), the
  * final weights.
  *
@@ -184,11 +184,22 @@ static void check_step_double(const trainee *t, double loss)
     check_summaries(t, t->params, &file->running, EXACT, 0);
 }
 
+/* What a float gradient may deviate by where a ReLU flips: its input rounds to the other side of zero and moves all
+ * gradients before it (GOLDEN.md).  CIFAR: by 1e-3 to 1e-2 (seen: one channel of layer2.0 of se_shake_shake26_2x32d,
+ * 3e-3 before it and 1e-6 behind it).  The plain kernels' order of summation is fixed and keeps GOLDEN.md's 2e-3; with
+ * another order another ReLU may flip.  The networks for photographs have maps of 2x2 pixels here, where one flip moves
+ * more: GOLDEN.md's 3e-2. */
+static double flips_of(const golden_file *file, bool reference_only)
+{
+    if (!golden_is_cifar(file)) return fmax(3e-2, 3 * file->graddev_max);
+    return fmax(reference_only ? 2e-3 : 1e-2, 5 * file->graddev_max);
+}
+
 /* Label smoothing; float: losses are sums of few terms, 1e-5, and the gradients' norm as in check_gradients_float. */
 static void check_smoothed(const golden_file *file, sn_precision precision)
 {
     trainee t = start(file, precision, precision == SN_DOUBLE, 0.1);
-    double relative = precision == SN_DOUBLE ? EXACT : 1e-5, flips = precision == SN_DOUBLE ? EXACT : 1e-2;
+    double relative = precision == SN_DOUBLE ? EXACT : 1e-5, flips = precision == SN_DOUBLE ? EXACT : flips_of(file, false);
     golden_expect(file, "loss_smooth", run(&t), file->loss_smooth, relative * file->loss_smooth);
     golden_expect(file, "gradnorm_smooth", gradient_norm(&t), file->gradnorm_smooth, flips * file->gradnorm_smooth);
     stop(&t);
@@ -232,13 +243,10 @@ static double deviation_of(const trainee *t, const trainee *exact, int index)
     return sqrt(squares) / norm_of(exact, exact->gradients, index);
 }
 
-/* A ReLU whose input rounds to the other side of zero moves all gradients before it, by 1e-3 to 1e-2 (GOLDEN.md; seen:
- * one channel of layer2.0 of se_shake_shake26_2x32d, 3e-3 before it and 1e-6 behind it).  The plain kernels' order of
- * summation is fixed and keeps GOLDEN.md's 2e-3; with another order another ReLU may flip. */
 static void check_gradients_float(const golden_file *file, const trainee *exact, bool reference_only)
 {
     trainee t = start(file, SN_FLOAT, reference_only, 0);
-    double loss = run(&t), allowed = fmax(reference_only ? 2e-3 : 1e-2, 5 * file->graddev_max), worst = 0;
+    double loss = run(&t), allowed = flips_of(file, reference_only), worst = 0;
     golden_expect(file, "loss", loss, file->loss, 1e-5 * file->loss);
     for (size_t i = 0; i < t.graph->params_count; i++) {
         /* below 1e-6 of the whole gradient a tensor's gradient is rounding error */

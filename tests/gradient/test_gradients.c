@@ -381,6 +381,26 @@ static void concatenation(void **state)
     check(&b, "concat, one input twice", APPLY(&b, concat, PLAIN, x, y, x, z));
 }
 
+/* More cells than rows, fewer, and as many as divide them. */
+static void adaptive_average(void **state)
+{
+    (void)state;
+    static const int32_t cells[][2] = {{3, 4}, {7, 2}, {2, 5}, {1, 1}};
+    for (size_t i = 0; i < sizeof cells / sizeof cells[0]; i++) {
+        bench b = start();
+        sn_attrs attrs = {.u.adaptive = {.h = cells[i][0], .w = cells[i][1]}};
+        check(&b, "adaptive_avg", APPLY(&b, adaptive_avg, attrs, tensor(&b, 2, 5, 4, 3)));
+    }
+}
+
+static void channel_shuffle(void **state)
+{
+    (void)state;
+    bench b = start();
+    sn_attrs attrs = {.u.shuffle.groups = 3};
+    check(&b, "channel_shuffle", APPLY(&b, channel_shuffle, attrs, tensor(&b, 2, 2, 3, 12)));
+}
+
 /* ---- the loss itself ---- */
 
 static void cross_entropy(void **state)
@@ -430,6 +450,8 @@ int main(void)
         cmocka_unit_test(pooling),
         cmocka_unit_test(subsampling),
         cmocka_unit_test(concatenation),
+        cmocka_unit_test(adaptive_average),
+        cmocka_unit_test(channel_shuffle),
         cmocka_unit_test(cross_entropy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

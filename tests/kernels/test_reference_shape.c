@@ -369,6 +369,96 @@ static void channels_are_joined_and_cut(void **state)
                                       .output = {1, 1, 1, 9}});
 }
 
+/* out[j G + i] = in[i n + j] (ARCHITECTURES section 9). */
+static void shuffled(const reference_case *c, const void *const *inputs, double *y)
+{
+    int64_t channels = c->output.c, groups = c->attrs.u.shuffle.groups, each = channels / groups;
+    for (int64_t k = 0; k < sn_shape_elements(c->output); k++) {
+        int64_t i = k % channels % groups, j = k % channels / groups;
+        y[k] = ((const double *)inputs[0])[k / channels * channels + i * each + j];
+    }
+}
+
+static void channels_are_dealt_out(void **state)
+{
+    (void)state;
+    for (int32_t groups = 1; groups <= 12; groups++) {
+        if (12 % groups) continue;
+        check_reference(&(reference_case){.name = "channel_shuffle",
+                                          .op = SN_OP_channel_shuffle,
+                                          .inputs_count = 1,
+                                          .formula = shuffled,
+                                          .attrs.u.shuffle.groups = groups,
+                                          .inputs = {{.shape = {2, 3, 5, 12}}},
+                                          .output = {2, 3, 5, 12}});
+    }
+}
+
+/* ---- adaptive average: row y belongs to cell i where [y, y + 1) and [i H / h, (i + 1) H / h) overlap ---- */
+
+static bool in_cell(int64_t y, int64_t rows, int64_t i, int64_t cells)
+{
+    return y * cells < (i + 1) * rows && (y + 1) * cells > i * rows;
+}
+
+static int64_t rows_of(int64_t rows, int64_t i, int64_t cells)
+{
+    int64_t count = 0;
+    for (int64_t y = 0; y < rows; y++) count += in_cell(y, rows, i, cells);
+    return count;
+}
+
+/* Adds the share of every element of the map in every cell to y (the output) or, given dy, to dx. */
+static void average_cells(sn_shape map, sn_shape out, const double *x, const double *dy, double *result)
+{
+    for (int64_t k = 0; k < sn_shape_elements(out); k++) {
+        int64_t c = k % out.c, j = k / out.c % out.w, i = k / (out.c * out.w) % out.h, n = k / (out.c * out.w * out.h);
+        double cells = (double)(rows_of(map.h, i, out.h) * rows_of(map.w, j, out.w));
+        for (int64_t iy = 0; iy < map.h; iy++)
+            for (int64_t ix = 0; ix < map.w; ix++) {
+                if (!in_cell(iy, map.h, i, out.h) || !in_cell(ix, map.w, j, out.w)) continue;
+                int64_t from = at(map, n, iy, ix, c);
+                if (dy)
+                    result[from] += dy[k] / cells;
+                else
+                    result[k] += x[from] / cells;
+            }
+    }
+}
+
+static void averaged(const reference_case *c, const void *const *inputs, double *y)
+{
+    average_cells(c->inputs[0].shape, c->output, inputs[0], NULL, y);
+}
+
+static void spread_average(const reference_case *c, const void *const *inputs, double *dx)
+{
+    average_cells(c->output, c->inputs[0].shape, NULL, inputs[0], dx);
+}
+
+static void adaptive_averages_fit_any_map(void **state)
+{
+    (void)state;
+    static const sn_shape maps[] = {{2, 14, 7, 3}, {2, 2, 3, 5}, {1, 10, 9, 2}, {3, 1, 1, 4}};
+    for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
+        sn_shape map = maps[i], out = {map.n, 7, 7, map.c};
+        check_reference(&(reference_case){.name = "adaptive_avg",
+                                          .op = SN_OP_adaptive_avg,
+                                          .inputs_count = 1,
+                                          .formula = averaged,
+                                          .attrs.u.adaptive = {.h = 7, .w = 7},
+                                          .inputs = {{.shape = map}},
+                                          .output = out});
+        check_reference(&(reference_case){.name = "adaptive_avg_grad",
+                                          .op = SN_OP_adaptive_avg_grad,
+                                          .inputs_count = 2,
+                                          .formula = spread_average,
+                                          .attrs.u.adaptive = {.h = 7, .w = 7},
+                                          .inputs = {{.shape = out}, {.shape = map}},
+                                          .output = map});
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +469,8 @@ int main(void)
         cmocka_unit_test(gradient_of_pooling_finds_its_cells),
         cmocka_unit_test(subsampling_shifts_strides_and_pads),
         cmocka_unit_test(channels_are_joined_and_cut),
+        cmocka_unit_test(channels_are_dealt_out),
+        cmocka_unit_test(adaptive_averages_fit_any_map),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

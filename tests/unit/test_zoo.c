@@ -292,6 +292,90 @@ static void test_refusals(void **state)
     }
 }
 
+/* ---- the networks for photographs ---- */
+
+static void expect_no_graph(const char *model, int64_t height, int64_t width, const char *message)
+{
+    sn_spec spec;
+    sn_graph *graph;
+    assert_int_equal(sn_spec_parse(model, &spec), SENET_OK);
+    sn_build_options options = {.batch = 1, .height = height, .width = width};
+    assert_int_equal(sn_model_build(&spec, &options, &graph), SENET_USAGE);
+    assert_null(graph);
+    if (!strstr(senet_last_error(), message)) fail_msg("'%s' does not say '%s'", senet_last_error(), message);
+}
+
+/* Any size whose maps agree is taken; where branches would not, the error says which size and which maps. */
+static void test_sizes(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"se_resnet50",   "senet154",     "se_vgg16_bn",
+                                         "bn_inception", "se_mobilenet", "shufflenet_g3"};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        for (int64_t side = 32; side <= 96; side += 32) {
+            sn_build_options options = {.mode = SN_MODE_TRAIN, .batch = 2, .height = side, .width = 64, .loss = true};
+            sn_graph_destroy(build(models[i], &options));
+        }
+    static const sn_build_options odd = {.batch = 1, .height = 97, .width = 131};
+    sn_graph_destroy(build("resnext50_32x4d", &odd));
+    sn_graph_destroy(build("mobilenet", &odd));
+    sn_graph_destroy(build("inception_resnet_v2", &odd));
+    expect_no_graph("shufflenet_g3", 224, 230,
+                    "pictures of 224x230 do not fit: 'stage2.0.concat' would join maps of 28x28 and 28x29");
+    expect_no_graph("se_bn_inception", 200, 224,
+                    "pictures of 200x224 do not fit: 'inception_3c_concat' would join maps of 13x14 and 12x14");
+    expect_no_graph("vgg16_bn", 16, 224, "a map of 1x14 is too small for windows of 2");
+    expect_no_graph("inception_resnet_v2", 60, 60, "too small");
+}
+
+/* The first linear layer reads a whole map; files hold its weight flat, in C, H, W order. */
+static void test_vgg_classifier(void **state)
+{
+    (void)state;
+    sn_graph *graph = build("vgg16_bn", &(sn_build_options){.mode = SN_MODE_EVAL, .batch = 1, .height = 64, .width = 96});
+    const sn_param *weight = param_of(graph, "classifier.0.weight");
+    assert_int_equal(weight->rank, 2);
+    assert_int_equal(weight->dims[0], 4096);
+    assert_int_equal(weight->dims[1], 25088);
+    assert_true(sn_shape_equal(weight->shape, (sn_shape){7, 7, 512, 4096}));
+    assert_true(sn_shape_equal(node_of(graph, "avgpool")->shape, (sn_shape){1, 7, 7, 512}));
+    sn_graph_destroy(graph);
+    graph = build_mode("vgg16_bn", SN_MODE_TRAIN);
+    assert_int_equal(count_ops(graph, SN_OP_adaptive_avg), 0); /* 224 gives 7x7 already */
+    assert_int_equal(count_ops(graph, SN_OP_dropout), 2);
+    sn_graph_destroy(graph);
+}
+
+/* Channels are multiples of 8, not more than 10% below the exact number: 0.3 * 32 = 9.6 -> 16 and not 8. */
+static void test_mobilenet_options(void **state)
+{
+    (void)state;
+    sn_graph *graph = build_mode("mobilenet:width=0.3,act=relu6,pad=tf_same", SN_MODE_EVAL);
+    assert_int_equal(param_of(graph, "conv_stem.weight")->dims[0], 16);
+    assert_int_equal(param_of(graph, "blocks.4.1.conv_pw.weight")->dims[0], 304); /* 307.2 */
+    assert_int_equal(param_of(graph, "classifier.weight")->dims[0], 1000);
+    sn_id stem = sn_graph_find_node(graph, "conv_stem");
+    const sn_conv_attrs *a = &graph->nodes[stem].attrs.u.conv;
+    assert_true(a->pad_top == 0 && a->pad_left == 0 && a->pad_bottom == 1 && a->pad_right == 1);
+    assert_int_equal(node_of(graph, "blocks.0.0")->attrs.u.activation.kind, SN_RELU6);
+    sn_graph_destroy(graph);
+}
+
+/* The stride of a halving unit, and the stem's pool, as the options say. */
+static void test_resnet_options(void **state)
+{
+    (void)state;
+    sn_graph *graph = build_mode("resnet50", SN_MODE_EVAL);
+    assert_int_equal(node_of(graph, "layer2.0.conv1")->attrs.u.conv.stride, 2);
+    assert_true(node_of(graph, "stem")->attrs.u.pool.ceil);
+    sn_graph_destroy(graph);
+    graph = build_mode("resnet50:down=3x3,pool=pad1", SN_MODE_EVAL);
+    assert_int_equal(node_of(graph, "layer2.0.conv1")->attrs.u.conv.stride, 1);
+    assert_int_equal(node_of(graph, "layer2.0.conv2")->attrs.u.conv.stride, 2);
+    assert_int_equal(node_of(graph, "stem")->attrs.u.pool.pad, 1);
+    sn_graph_destroy(graph);
+}
+
 /* ---- the builder ---- */
 
 /* After a failure nothing is added, every call returns SN_NONE, and the first message stays. */
@@ -401,6 +485,10 @@ int main(void)
         cmocka_unit_test(test_se_options_reach_the_graph),
         cmocka_unit_test(test_taps),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_vgg_classifier),
+        cmocka_unit_test(test_mobilenet_options),
+        cmocka_unit_test(test_resnet_options),
         cmocka_unit_test(test_builder_failure_sticks),
         cmocka_unit_test(test_builder_paddings),
         cmocka_unit_test(test_builder_dropout),
