@@ -56,11 +56,12 @@ sn_id sn_zoo_join(sn_builder *b, const sn_id *branches, int count, const char *n
         sn_shape other = sn_build_shape(b, branches[i]);
         if (b->status != SENET_OK || (other.h == first.h && other.w == first.w)) continue;
         sn_shape picture = b->graph->nodes[0].shape;
-        b->status = sn_fail(SENET_USAGE,
-                            "pictures of %lldx%lld do not fit: '%s%s' would join maps of %lldx%lld and %lldx%lld; sides "
-                            "that are multiples of 32 fit",
-                            (long long)picture.h, (long long)picture.w, b->scope, name, (long long)first.h,
-                            (long long)first.w, (long long)other.h, (long long)other.w);
+        b->status =
+            sn_fail(SENET_USAGE,
+                    "pictures of %lldx%lld do not fit: '%s%s' would join maps of %lldx%lld and %lldx%lld; sides "
+                    "that are multiples of 32 fit",
+                    (long long)picture.h, (long long)picture.w, b->scope, name, (long long)first.h, (long long)first.w,
+                    (long long)other.h, (long long)other.w);
     }
     return sn_build_concat(b, branches, count, name);
 }

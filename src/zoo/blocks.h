@@ -1,4 +1,5 @@
-/* blocks.h - a convolution with its batch norm and activation, and residual units, each with an SE block at any of the paper's places (Fig. 5, section 6.5).
+/* blocks.h - a convolution with its batch norm and activation, and residual units, each with an SE block at any of the
+ * paper's places (Fig. 5, section 6.5).
  *
  * With X the unit's input, R its branch up to the last batch norm, I its shortcut:
  *   standard  relu(SE(R(X)) + I)        pre       relu(R(SE(X)) + I)        post  SE(relu(R(X) + I))
@@ -23,7 +24,8 @@ sn_unit_se sn_zoo_unit_se(const sn_spec *spec, int stage);
 enum { SN_UNIT_NAME_BYTES = 32 };
 const char *sn_zoo_unit_name(int stage, int i, char name[SN_UNIT_NAME_BYTES]);
 
-/* act(norm(conv(x))): parameters "<conv>.weight" and those of `norm`; the output is called `output` (NULL: the scope). */
+/* act(norm(conv(x))): parameters "<conv>.weight" and those of `norm`; the output is called `output` (NULL: the scope).
+ */
 sn_id sn_zoo_conv_norm_act(sn_builder *b, sn_id x, const char *conv, const char *norm, sn_conv_config config,
                            sn_activation activation, const char *output);
 

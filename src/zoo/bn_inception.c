@@ -1,5 +1,5 @@
-/* bn_inception.c - Inception with batch norm, as the released SE-BN-Inception has it [Ioffe, Szegedy 2015; ARCHITECTURES
- * section 6]: ten modules of up to four branches.  SE on each module's concatenated output. */
+/* bn_inception.c - Inception with batch norm, as the released SE-BN-Inception has it [Ioffe, Szegedy 2015;
+ * ARCHITECTURES section 6]: ten modules of up to four branches.  SE on each module's concatenated output. */
 #include <stdio.h>
 
 #include "zoo/blocks.h"

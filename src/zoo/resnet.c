@@ -92,8 +92,8 @@ static sn_id build_resnet(sn_builder *b, const sn_spec *spec, sn_id x)
 /* Every place of the SE block, and stages 2 to 5. */
 enum {
     BOTTLENECK_SE_OPTIONS = SN_SE_OPTIONS | SN_OPTION_BIT(STAGES) | SN_OPTION_BIT(PLACE),
-    BOTTLENECK_PLACES = SN_PLACE_BIT(STANDARD) | SN_PLACE_BIT(PRE) | SN_PLACE_BIT(POST) | SN_PLACE_BIT(IDENTITY) |
-                        SN_PLACE_BIT(3X3),
+    BOTTLENECK_PLACES =
+        SN_PLACE_BIT(STANDARD) | SN_PLACE_BIT(PRE) | SN_PLACE_BIT(POST) | SN_PLACE_BIT(IDENTITY) | SN_PLACE_BIT(3X3),
     LAST_STAGE = 5
 };
 

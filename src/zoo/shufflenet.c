@@ -1,5 +1,5 @@
-/* shufflenet.c - ShuffleNet v1 1x with three groups [Zhang et al. 2018; ARCHITECTURES section 9]: units of a grouped 1x1,
- * a channel shuffle, a depthwise 3x3 and another grouped 1x1 convolution.  SE on the branch, before the sum or the
+/* shufflenet.c - ShuffleNet v1 1x with three groups [Zhang et al. 2018; ARCHITECTURES section 9]: units of a grouped
+ * 1x1, a channel shuffle, a depthwise 3x3 and another grouped 1x1 convolution.  SE on the branch, before the sum or the
  * concatenation.
  *
  * The unit that opens a stage halves the map and puts its branch beside the averaged input. */

@@ -60,14 +60,18 @@ typedef struct golden_file {
 
 /* The folder of golden files, or NULL where the shared data is absent. */
 const char *golden_folder(void);
-/* Paths of the files of the networks, sorted; with train, those of whole training steps.  Free with golden_free_paths. */
+/* Paths of the files of the networks, sorted; with train, those of whole training steps.  Free with golden_free_paths.
+ */
 size_t golden_list_files(bool train, char ***paths);
 void golden_free_paths(char **paths, size_t count);
 
 void golden_read(const char *path, golden_file *file);
 void golden_free(golden_file *file);
 /* A network for 32x32 pictures, or one for larger ones? */
-static inline bool golden_is_cifar(const golden_file *file) { return file->h == 32; }
+static inline bool golden_is_cifar(const golden_file *file)
+{
+    return file->h == 32;
+}
 
 /* u(name, i) in [0, 1). */
 double golden_uniform(const char *name, uint64_t seed, uint64_t i);

@@ -16,8 +16,9 @@
 #include "golden/golden.h"
 #include "zoo/zoo.h"
 
-/* Multiply-accumulates of a forward pass that the plain kernels do in a fraction of a second.  Larger networks have one
- * step in double precision, and the first steps of the trajectory with the vector kernels. */
+/* Multiply-accumulates of a forward pass that the plain kernels do in a fraction of a second.  Larger networks, and
+ * those for photographs, have one step in double precision, and the first steps of the trajectory with the vector
+ * kernels. */
 static const int64_t SMALL_MACS = 400000000;
 enum { STEPS_OF_LARGE = 3 };
 
@@ -188,7 +189,8 @@ static void check_step_double(const trainee *t, double loss)
  * gradients before it (GOLDEN.md).  CIFAR: by 1e-3 to 1e-2 (seen: one channel of layer2.0 of se_shake_shake26_2x32d,
  * 3e-3 before it and 1e-6 behind it).  The plain kernels' order of summation is fixed and keeps GOLDEN.md's 2e-3; with
  * another order another ReLU may flip.  The networks for photographs have maps of 2x2 pixels here, where one flip moves
- * more: GOLDEN.md's 3e-2. */
+ * more: GOLDEN.md's 3e-2, and nearly all of it in one order or another (seen: the plain kernels flip one behind
+ * blocks.3.4.bn2 of se_mobilenet, 3e-5 behind it, 2e-2 to 5e-2 before it).  Theirs is a bound on the whole gradient. */
 static double flips_of(const golden_file *file, bool reference_only)
 {
     if (!golden_is_cifar(file)) return fmax(3e-2, 3 * file->graddev_max);
@@ -199,7 +201,8 @@ static double flips_of(const golden_file *file, bool reference_only)
 static void check_smoothed(const golden_file *file, sn_precision precision)
 {
     trainee t = start(file, precision, precision == SN_DOUBLE, 0.1);
-    double relative = precision == SN_DOUBLE ? EXACT : 1e-5, flips = precision == SN_DOUBLE ? EXACT : flips_of(file, false);
+    double relative = precision == SN_DOUBLE ? EXACT : 1e-5,
+           flips = precision == SN_DOUBLE ? EXACT : flips_of(file, false);
     golden_expect(file, "loss_smooth", run(&t), file->loss_smooth, relative * file->loss_smooth);
     golden_expect(file, "gradnorm_smooth", gradient_norm(&t), file->gradnorm_smooth, flips * file->gradnorm_smooth);
     stop(&t);
@@ -231,8 +234,8 @@ static void check_trajectory(const golden_file *file, sn_precision precision, si
 
 static double closest = INFINITY; /* the smallest of the runs' largest deviations */
 
-/* Relative L2 deviation of one gradient of `t` from the exact one. */
-static double deviation_of(const trainee *t, const trainee *exact, int index)
+/* Squared distance of one gradient of `t` from the exact one. */
+static double distance_of(const trainee *t, const trainee *exact, int index)
 {
     double squares = 0;
     for (int64_t i = 0; i < elements_of(t, index); i++) {
@@ -240,23 +243,26 @@ static double deviation_of(const trainee *t, const trainee *exact, int index)
             sn_params_read(t->gradients, t->graph, index, i) - sn_params_read(exact->gradients, exact->graph, index, i);
         squares += d * d;
     }
-    return sqrt(squares) / norm_of(exact, exact->gradients, index);
+    return squares;
 }
 
 static void check_gradients_float(const golden_file *file, const trainee *exact, bool reference_only)
 {
     trainee t = start(file, SN_FLOAT, reference_only, 0);
-    double loss = run(&t), allowed = flips_of(file, reference_only), worst = 0;
+    double loss = run(&t), allowed = flips_of(file, reference_only), worst = 0, whole = 0;
     golden_expect(file, "loss", loss, file->loss, 1e-5 * file->loss);
     for (size_t i = 0; i < t.graph->params_count; i++) {
         /* below 1e-6 of the whole gradient a tensor's gradient is rounding error */
         if (!t.graph->params[i].learnable || norm_of(exact, exact->gradients, (int)i) < 1e-6 * file->gradnorm) continue;
-        double deviation = deviation_of(&t, exact, (int)i);
-        if (!(deviation <= allowed))
+        double squares = distance_of(&t, exact, (int)i);
+        double deviation = sqrt(squares) / norm_of(exact, exact->gradients, (int)i);
+        whole += squares;
+        if (golden_is_cifar(file) && !(deviation <= allowed))
             fail_msg("%s: gradient of %s deviates by %.2e, allowed %.2e", file->net, t.graph->params[i].name, deviation,
                      allowed);
         worst = fmax(worst, deviation);
     }
+    golden_expect(file, "the gradient's deviation", sqrt(whole) / file->gradnorm, 0, allowed);
     /* statistics of a forward pass: no flips, only rounding */
     check_summaries(&t, t.params, &file->running, 1e-5, 0);
     closest = fmin(closest, worst);
@@ -276,7 +282,7 @@ static bool is_small(const golden_file *file)
     sn_graph *graph = build_step(file, 0);
     int64_t macs = sn_graph_cost(graph).macs;
     sn_graph_destroy(graph);
-    return macs <= SMALL_MACS;
+    return golden_is_cifar(file) && macs <= SMALL_MACS;
 }
 
 static void check_step(const golden_file *file)

@@ -222,8 +222,7 @@ static void batch_norm_before_relu(void **state)
 {
     (void)state;
     bench b = start();
-    sn_attrs norm = {.u.norm = {.epsilon = 1e-5f, .momentum = 0.1, .count = 18}},
-             relu = {.u.activation.kind = SN_RELU};
+    sn_attrs norm = {.u.norm = {.epsilon = 1e-5f, .momentum = 0.1, .count = 18}}, relu = {.u.activation.kind = SN_RELU};
     sn_attrs conv = {.u.conv = {.stride = 1, .groups = 1}};
     sn_id x = tensor(&b, 2, 3, 3, 3), w = tensor(&b, 1, 1, 3, 4), gamma = tensor(&b, 1, 1, 1, 4),
           beta = tensor(&b, 1, 1, 1, 4);

@@ -225,6 +225,28 @@ static void test_options_of_larger_networks(void **state)
     }
 }
 
+/* The networks for photographs: what each accepts, and where SE needs no prefix. */
+static void test_imagenet_names(void **state)
+{
+    (void)state;
+    expect_canonical("se_resnet50:pool=pad1,place=3x3,down=3x3,stages=5+2,r=8",
+                     "se_resnet50:r=8,stages=2+5,place=3x3,down=3x3,pool=pad1");
+    expect_canonical("se_resnet50:bias=1,pool=ceil,down=1x1", "se_resnet50");
+    expect_canonical("mobilenet:pad=tf_same,act=relu6,width=0.50,classes=1001",
+                     "mobilenet:width=0.5,act=relu6,pad=tf_same,classes=1001");
+    expect_canonical("senet154:r=4", "senet154:r=4");
+    assert_true(parse("senet154").se);
+    assert_int_equal(parse("inception_resnet_v2").native_size, 299);
+    expect_error("se_senet154", "unknown model 'se_senet154'; did you mean 'senet154'?");
+    expect_error("resnet34", "model 'resnet34': depth 34 is not 50, 101 or 152");
+    expect_error("se_resnext152_32x4d", "model 'se_resnext152_32x4d': depth 152 is not 50 or 101");
+    expect_error("resnext50_32x4d:down=3x3",
+                 "model 'resnext50_32x4d': takes no option 'down'; accepted: pool, classes");
+    expect_error("vgg16_bn:r=4", "model 'vgg16_bn': takes no option 'r'; accepted: classes");
+    expect_error("mobilenet:pad=end",
+                 "model 'mobilenet': option 'pad' has no value 'end'; allowed: symmetric, tf_same");
+}
+
 static void test_list(void **state)
 {
     (void)state;
@@ -234,7 +256,8 @@ static void test_list(void **state)
         expect_canonical(name, name);
         assert_true(strlen(summary) > 0);
     }
-    assert_int_equal(count, 2 * 12); /* twelve networks of NAMES.md for 32x32 pictures, each with and without SE */
+    /* the networks of NAMES.md with and without SE: 12 for 32x32 pictures, 10 for photographs; and senet154 */
+    assert_int_equal(count, 2 * 12 + 2 * 10 + 1);
     assert_false(sn_zoo_list(SIZE_MAX, &name, &summary));
 }
 
@@ -251,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_unknown_models),
         cmocka_unit_test(test_numbers_in_names),
         cmocka_unit_test(test_options_of_larger_networks),
+        cmocka_unit_test(test_imagenet_names),
         cmocka_unit_test(test_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,7 +64,8 @@ static bool check_counts(char *line)
         if (graph->params[i].in_se) in_se += sn_shape_elements(graph->params[i].shape);
     sn_cost cost = sn_graph_cost(graph);
     const sn_node *logits = &graph->nodes[sn_graph_find_output(graph, "logits")];
-    bool same = node_of(graph, "input")->shape.h == size && logits->shape.c == classes && (long long)graph->params_count == tensors && learnable == params &&
+    bool same = node_of(graph, "input")->shape.h == size && logits->shape.c == classes &&
+                (long long)graph->params_count == tensors && learnable == params &&
                 learnable + statistics == params_bn && in_se == se_params && cost.macs == macs &&
                 cost.macs + cost.scale_ops == macs_scale && cost.scale_ops == scale_ops;
     if (!same)
@@ -309,7 +310,7 @@ static void expect_no_graph(const char *model, int64_t height, int64_t width, co
 static void test_sizes(void **state)
 {
     (void)state;
-    static const char *const models[] = {"se_resnet50",   "senet154",     "se_vgg16_bn",
+    static const char *const models[] = {"se_resnet50",  "senet154",     "se_vgg16_bn",
                                          "bn_inception", "se_mobilenet", "shufflenet_g3"};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         for (int64_t side = 32; side <= 96; side += 32) {
@@ -332,7 +333,8 @@ static void test_sizes(void **state)
 static void test_vgg_classifier(void **state)
 {
     (void)state;
-    sn_graph *graph = build("vgg16_bn", &(sn_build_options){.mode = SN_MODE_EVAL, .batch = 1, .height = 64, .width = 96});
+    sn_graph *graph =
+        build("vgg16_bn", &(sn_build_options){.mode = SN_MODE_EVAL, .batch = 1, .height = 64, .width = 96});
     const sn_param *weight = param_of(graph, "classifier.0.weight");
     assert_int_equal(weight->rank, 2);
     assert_int_equal(weight->dims[0], 4096);

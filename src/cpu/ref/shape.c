@@ -128,7 +128,8 @@ static void REF(adaptive_avg_pixels)(const sn_kernel_call *call, int64_t begin, 
     for (int64_t p = begin; p < end; p++) {
         cell_rows rows = cell_rows_of(p / out.w % out.h, out.h, s.h), columns = cell_rows_of(p % out.w, out.w, s.w);
         const real *image = (const real *)call->inputs[0] + p / (out.h * out.w) * s.h * s.w * s.c;
-        real *y = (real *)call->output + p * s.c, cells = (real)((rows.end - rows.begin) * (columns.end - columns.begin));
+        real *y = (real *)call->output + p * s.c,
+             cells = (real)((rows.end - rows.begin) * (columns.end - columns.begin));
         for (int64_t c = 0; c < s.c; c++) y[c] = 0;
         for (int64_t i = rows.begin; i < rows.end; i++)
             for (int64_t j = columns.begin; j < columns.end; j++)
