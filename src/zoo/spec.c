@@ -81,7 +81,9 @@ senet_status sn_spec_parse(const char *text, sn_spec *spec)
     bool prefix = strncmp(name, "se_", 3) == 0;
     const char *base = prefix ? name + 3 : name;
     spec->family = sn_family_find(base, spec->numbers);
-    if (!spec->family || (prefix && spec->family->always_se)) return fail_unknown(name);
+    if (!spec->family) return fail_unknown(name);
+    if (prefix && spec->family->always_se)
+        return sn_fail(SENET_USAGE, "unknown model '%s'; did you mean '%s'?", name, base);
     strcpy(spec->base, base);
     spec->se = prefix || spec->family->always_se;
     spec->native_size = spec->family->native_size;
