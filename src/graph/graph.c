@@ -27,6 +27,9 @@ void sn_graph_destroy(sn_graph *graph)
     free(graph);
 }
 
+/* No machine holds a tensor of 280 TB; below that, bytes and multiply-adds of a node fit into 63 bits. */
+#define MOST_ELEMENTS (INT64_C(1) << 46)
+
 senet_status sn_graph_add(sn_graph *graph, sn_op_kind op, const sn_id *inputs, int inputs_count, const sn_attrs *attrs,
                           const char *name, sn_id *id)
 {
@@ -51,7 +54,7 @@ senet_status sn_graph_add(sn_graph *graph, sn_op_kind op, const sn_id *inputs, i
     sn_shape s = node.shape;
     int64_t elements;
     if (s.n < 0 || s.h < 0 || s.w < 0 || s.c < 0 || !sn_multiply(s.n, s.h, &elements) ||
-        !sn_multiply(elements, s.w, &elements) || !sn_multiply(elements, s.c, &elements) || elements > INT64_MAX / 64)
+        !sn_multiply(elements, s.w, &elements) || !sn_multiply(elements, s.c, &elements) || elements > MOST_ELEMENTS)
         return sn_fail(SENET_USAGE, "%s: a tensor of %s is too large", sn_node_title(&node), sn_shape_text(s));
     if (!sn_grow(&graph->nodes, sizeof *graph->nodes, &graph->nodes_capacity, graph->nodes_count + 1) ||
         graph->nodes_count >= INT32_MAX)
