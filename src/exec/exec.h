@@ -43,6 +43,10 @@ typedef struct sn_kernel_call {
     const sn_node *input_nodes[SN_MAX_INPUTS]; /* NULL for an absent optional input */
     const void *inputs[SN_MAX_INPUTS];
     void *output;
+    /* Not NULL: the kernel also computes this squeeze_avg of its output (sn_kernel.squeezes), into `squeeze`, (N,1,1,C):
+     * the mean over H and W of what it writes, summed in an order that depends on the shape alone. */
+    const sn_node *squeeze_node;
+    void *squeeze;
     const void *packed; /* what pack() made */
     void *scratch;      /* scratch_bytes() bytes, aligned, contents undefined */
     int threads;
@@ -58,6 +62,10 @@ typedef struct sn_kernel {
     size_t (*packed_bytes)(const sn_kernel_call *call); /* weights laid out for the kernel; remade when they change */
     void (*pack)(const sn_kernel_call *call, void *packed); /* reads call->inputs that are parameters or folded from them */
     void (*run)(const sn_kernel_call *call);
+    /* Whether a run can give the squeeze_avg of its output as a byproduct (NULL: never).  If so and the graph has one, the
+     * program sets call->squeeze_node from scratch_bytes() on, call->squeeze for run(), and skips the squeeze's own step.
+     * cpu/kernels/squeeze_sums.h has the sums. */
+    bool (*squeezes)(const sn_kernel_call *call);
 } sn_kernel;
 
 /* ---- programs ---- */

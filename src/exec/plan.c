@@ -1,4 +1,5 @@
-/* plan.c - the liveness planner.  A tensor lives from the step that writes it to the last that reads it; tensors whose lives
+/* plan.c - the liveness planner.  A tensor lives from the step that writes it to the last that reads it (the squeeze of a
+ * convolution's output may be written in the convolution's step, before its own place in the graph); tensors whose lives
  * overlap must not overlap in memory.  Offsets are given greedily, largest tensor first, each at the lowest gap that fits
  * (Pisarchyk, Lee 2020, "greedy by size"), which stays within a few percent of the peak of live bytes on these networks. */
 #include "exec/plan.h"
@@ -94,7 +95,7 @@ static int32_t reusable_input(const planner *p, sn_id id)
     return -1;
 }
 
-static void make_buffers(planner *p, const size_t *scratch_bytes, int32_t *scratch_of)
+static void make_buffers(planner *p, const sn_node_needs *needs, int32_t *scratch_of)
 {
     for (size_t i = 0; i < p->graph->nodes_count; i++) {
         p->buffer_of[i] = scratch_of[i] = -1;
@@ -107,12 +108,12 @@ static void make_buffers(planner *p, const size_t *scratch_bytes, int32_t *scrat
                 p->buffer_of[i] = (int32_t)p->buffers_count;
                 p->buffers[p->buffers_count++] = (buffer){
                     .bytes = sn_align(sn_node_bytes(&p->graph->nodes[i], p->precision), SN_ALIGNMENT),
-                    .first = (int32_t)i, .last = p->last_use[i]};
+                    .first = needs[i].written_by, .last = p->last_use[i]};
             }
         }
-        if (scratch_bytes[i]) {
+        if (needs[i].scratch_bytes) {
             scratch_of[i] = (int32_t)p->buffers_count;
-            p->buffers[p->buffers_count++] = (buffer){.bytes = sn_align(scratch_bytes[i], SN_ALIGNMENT),
+            p->buffers[p->buffers_count++] = (buffer){.bytes = sn_align(needs[i].scratch_bytes, SN_ALIGNMENT),
                                                       .first = (int32_t)i, .last = (int32_t)i};
         }
     }
@@ -154,7 +155,7 @@ static void place_buffers(planner *p, int32_t *order, int32_t *placed)
     }
 }
 
-senet_status sn_plan_create(const sn_graph *graph, sn_precision precision, const size_t *scratch_bytes, sn_plan *plan)
+senet_status sn_plan_create(const sn_graph *graph, sn_precision precision, const sn_node_needs *needs, sn_plan *plan)
 {
     senet_status status = SENET_OK;
     size_t n = graph->nodes_count;
@@ -174,7 +175,7 @@ senet_status sn_plan_create(const sn_graph *graph, sn_precision precision, const
     int32_t *scratch_of = work + 2 * n, *order = work + 3 * n, *placed = work + 5 * n;
     locate(&p);
     find_last_uses(&p);
-    make_buffers(&p, scratch_bytes, scratch_of);
+    make_buffers(&p, needs, scratch_of);
     place_buffers(&p, order, placed);
     for (size_t i = 0; i < n; i++) {
         if (p.buffer_of[i] >= 0) plan->locations[i].offset = p.buffers[p.buffer_of[i]].offset;

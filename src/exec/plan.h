@@ -25,8 +25,14 @@ typedef struct sn_plan {
     size_t arena_bytes, constant_bytes;
 } sn_plan;
 
-/* scratch_bytes: what the kernel of each node needs while it runs (0: nothing). */
-senet_status sn_plan_create(const sn_graph *graph, sn_precision precision, const size_t *scratch_bytes, sn_plan *plan);
+/* What the kernel of a node asks of the planner. */
+typedef struct sn_node_needs {
+    size_t scratch_bytes; /* while it runs; 0: nothing */
+    sn_id written_by;     /* the node whose kernel writes this one's output: itself, or an earlier one whose byproduct it is */
+} sn_node_needs;
+
+/* needs: by node. */
+senet_status sn_plan_create(const sn_graph *graph, sn_precision precision, const sn_node_needs *needs, sn_plan *plan);
 void sn_plan_free(sn_plan *plan);
 
 /* Bytes of a node's output. */

@@ -18,6 +18,7 @@ struct sn_workspace {
 
 typedef struct step {
     sn_id node;
+    sn_id squeeze; /* the squeeze_avg that the kernel computes beside, or SN_NONE */
     const sn_kernel *kernel;
     size_t packed_offset, packed_bytes;
     bool constant; /* runs only when parameters changed */
@@ -92,19 +93,32 @@ static sn_kernel_call blank_call(const sn_program *program, const sn_node *node)
     return call;
 }
 
-static senet_status choose_kernels(sn_program *program, size_t *scratch_bytes)
+/* The squeeze_avg of node `id`, or SN_NONE. */
+static sn_id squeeze_of(const sn_graph *graph, sn_id id)
+{
+    for (size_t i = (size_t)id + 1; i < graph->nodes_count; i++)
+        if (graph->nodes[i].op == SN_OP_squeeze_avg && graph->nodes[i].inputs[0] == id) return (sn_id)i;
+    return SN_NONE;
+}
+
+static senet_status choose_kernels(sn_program *program, sn_node_needs *needs)
 {
     const sn_graph *graph = program->graph;
+    for (size_t i = 0; i < graph->nodes_count; i++) needs[i] = (sn_node_needs){.written_by = (sn_id)i};
     for (size_t i = 0; i < graph->nodes_count; i++) {
         const sn_node *node = &graph->nodes[i];
-        scratch_bytes[i] = 0;
-        if (node->op == SN_OP_input || node->op == SN_OP_param) continue;
+        if (node->op == SN_OP_input || node->op == SN_OP_param || needs[i].written_by != (sn_id)i) continue;
         sn_kernel_call call = blank_call(program, node);
         step *s = &program->steps[program->steps_count++];
-        *s = (step){.node = (sn_id)i, .kernel = sn_cpu_choose(&call, program->options.reference_only)};
+        *s = (step){.node = (sn_id)i, .squeeze = SN_NONE, .kernel = sn_cpu_choose(&call, program->options.reference_only)};
         if (!s->kernel || !s->kernel->run)
             return sn_fail(SENET_INTERNAL, "%s: no kernel runs this op", sn_node_title(node));
-        if (s->kernel->scratch_bytes) scratch_bytes[i] = s->kernel->scratch_bytes(&call);
+        if (s->kernel->squeezes && s->kernel->squeezes(&call)) s->squeeze = squeeze_of(graph, (sn_id)i);
+        if (s->squeeze != SN_NONE) {
+            call.squeeze_node = &graph->nodes[s->squeeze];
+            needs[s->squeeze].written_by = (sn_id)i;
+        }
+        if (s->kernel->scratch_bytes) needs[i].scratch_bytes = s->kernel->scratch_bytes(&call);
         if (s->kernel->packed_bytes) s->packed_bytes = s->kernel->packed_bytes(&call);
         s->packed_offset = program->packed_bytes;
         program->packed_bytes += sn_align(s->packed_bytes, SN_ALIGNMENT);
@@ -132,7 +146,7 @@ senet_status sn_program_create(const sn_graph *graph, const sn_program_options *
     *program = NULL;
     SN_RETURN_IF_FAILED(check_options(graph, options));
     size_t n = graph->nodes_count;
-    size_t *scratch_bytes = calloc(n + 1, sizeof *scratch_bytes);
+    sn_node_needs *needs = calloc(n + 1, sizeof *needs);
     sn_program *p = calloc(1, sizeof *p);
     if (p) {
         p->graph = graph;
@@ -142,7 +156,7 @@ senet_status sn_program_create(const sn_graph *graph, const sn_program_options *
         p->bound = calloc(n + 1, sizeof *p->bound);
         p->profile = calloc(n + 1, sizeof *p->profile);
     }
-    if (!p || !scratch_bytes || !p->steps || !p->bound || !p->profile) {
+    if (!p || !needs || !p->steps || !p->bound || !p->profile) {
         status = sn_fail_memory(n * sizeof *p->steps, "a program");
         goto cleanup;
     }
@@ -150,8 +164,8 @@ senet_status sn_program_create(const sn_graph *graph, const sn_program_options *
         SN_TRY(sn_workspace_create(&p->own_workspace), cleanup);
         p->options.workspace = p->own_workspace;
     }
-    SN_TRY(choose_kernels(p, scratch_bytes), cleanup);
-    SN_TRY(sn_plan_create(graph, options->precision, scratch_bytes, &p->plan), cleanup);
+    SN_TRY(choose_kernels(p, needs), cleanup);
+    SN_TRY(sn_plan_create(graph, options->precision, needs, &p->plan), cleanup);
     for (size_t i = 0; i < p->steps_count; i++)
         p->steps[i].constant = p->plan.locations[p->steps[i].node].kind == SN_AT_CONSTANT;
     SN_TRY(reserve(p->options.workspace, p->plan.arena_bytes, graph->batch), cleanup);
@@ -164,7 +178,7 @@ senet_status sn_program_create(const sn_graph *graph, const sn_program_options *
     *program = p;
     p = NULL;
 cleanup:
-    free(scratch_bytes);
+    free(needs);
     sn_program_destroy(p);
     return status;
 }
@@ -213,6 +227,10 @@ static void run_step(sn_program *p, step *s, bool pack)
     for (int k = 0; k < node->inputs_count; k++)
         if (node->inputs[k] != SN_NONE) call.inputs[k] = data_of(p, node->inputs[k]);
     call.output = data_of(p, s->node);
+    if (s->squeeze != SN_NONE) {
+        call.squeeze_node = &p->graph->nodes[s->squeeze];
+        call.squeeze = data_of(p, s->squeeze);
+    }
     call.scratch = (char *)p->options.workspace->memory + p->plan.scratch_offsets[s->node];
     void *packed = (char *)p->packed + s->packed_offset;
     call.packed = packed;
