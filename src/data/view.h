@@ -27,18 +27,23 @@ typedef enum sn_view_crop {
 
 typedef struct sn_view {
     sn_view_resize resize;
-    int side; /* pixels; at least the crop's side */
+    int side; /* pixels; at least the crop's side.  Of an input that is not square: of the box of the input's shape that the
+                 resized picture covers, along the input's shorter side */
     sn_view_square square;
     sn_view_crop crop;
     bool mirror;
 } sn_view;
 
-/* The one view that a weights file's preprocessing asks for: sn_view_of(how) cropped by sn_view_apply gives the bytes of
- * sn_image_preprocess(image, how). */
+/* The one view that a weights file's preprocessing asks for: shorter side to floor(size / crop_pct), centre crop. */
 sn_view sn_view_of(const sn_preprocess *how);
 
-/* Writes the view of `image`, how->height x how->width x 3 RGB bytes, to `pixels`; filter and rounding of the crop's place as
- * how->interpolation says.  A picture that is resized to less than the crop is an error that names both sizes. */
+/* Writes the view of `image`, how->height x how->width x 3 RGB bytes, to `pixels`.  how->interpolation is the filter; it also
+ * says where a centre crop begins: at round-half-even((n - size) / 2) with Pillow's filters (torchvision, timm), at
+ * floor((n - size) / 2) with OpenCV's (the paper's evaluation).  "none" takes only pictures that need no resizing.  A picture
+ * that is resized to less than the crop is an error that names both sizes. */
 senet_status sn_view_apply(const sn_view *view, const sn_preprocess *how, const sn_image *image, uint8_t *pixels);
+
+/* The same of sn_view_of(how). */
+senet_status sn_image_preprocess(const sn_image *image, const sn_preprocess *how, uint8_t *pixels);
 
 #endif
