@@ -1,27 +1,13 @@
-"""The CIFAR networks of the zoo in PyTorch, for timing beside senet: same convolutions, same batch norms, same SE blocks.
+"""The CIFAR networks with the tensor names of senet.
 
 cifar_resnetN: He et al. 2016a, post-activation; cifar_preresnetN: He et al. 2016b, pre-activation; N = 6n + 2, option-A
-shortcuts.  A name with the prefix se_ puts a squeeze-and-excitation block on the residual branch of every unit.
+shortcuts.  SE blocks sit on the residual branch of every unit.
 """
 
-import re
-
-import torch
 from torch import nn
 from torch.nn import functional as F
 
-
-class SqueezeExcite(nn.Module):
-    def __init__(self, channels, reduction=16):
-        super().__init__()
-        hidden = max(1, channels // reduction)
-        self.fc1 = nn.Conv2d(channels, hidden, 1)
-        self.fc2 = nn.Conv2d(hidden, channels, 1)
-
-    def forward(self, x):  # (N, C, H, W)
-        squeezed = x.mean((2, 3), keepdim=True)
-        gate = torch.sigmoid(self.fc2(F.relu(self.fc1(squeezed))))
-        return x * gate
+from .blocks import squeeze_excite
 
 
 def conv3x3(channels_in, channels_out, stride=1):
@@ -45,7 +31,7 @@ class PostUnit(nn.Module):
         self.channels, self.stride = channels, stride
         self.conv1, self.bn1 = conv3x3(channels_in, channels, stride), nn.BatchNorm2d(channels)
         self.conv2, self.bn2 = conv3x3(channels, channels), nn.BatchNorm2d(channels)
-        self.se = SqueezeExcite(channels) if se else nn.Identity()
+        self.se = squeeze_excite(channels, se)
 
     def forward(self, x):
         branch = F.relu(self.bn1(self.conv1(x)))
@@ -61,7 +47,7 @@ class PreUnit(nn.Module):
         self.channels, self.stride, self.first = channels, stride, first
         self.bn1, self.conv1 = nn.BatchNorm2d(channels_in), conv3x3(channels_in, channels, stride)
         self.bn2, self.conv2 = nn.BatchNorm2d(channels), conv3x3(channels, channels)
-        self.se = SqueezeExcite(channels) if se else nn.Identity()
+        self.se = squeeze_excite(channels, se)
 
     def forward(self, x):
         active = F.relu(self.bn1(x))
@@ -78,29 +64,29 @@ class CifarNet(nn.Module):
         self.pre = pre
         self.conv1 = conv3x3(3, 16)
         self.bn1 = nn.Identity() if pre else nn.BatchNorm2d(16)
-        layers, channels_in = [], 16
+        channels_in = 16
         for stage, channels in enumerate((16, 32, 64)):
+            layer = []
             for unit in range(units):
                 stride = 2 if stage > 0 and unit == 0 else 1
                 if pre:
-                    layers.append(PreUnit(channels_in, channels, stride, se, first=not layers))
+                    layer.append(PreUnit(channels_in, channels, stride, se, first=stage == 0 and unit == 0))
                 else:
-                    layers.append(PostUnit(channels_in, channels, stride, se))
+                    layer.append(PostUnit(channels_in, channels, stride, se))
                 channels_in = channels
-        self.units = nn.Sequential(*layers)
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*layer))
         self.bn = nn.BatchNorm2d(64) if pre else nn.Identity()
         self.fc = nn.Linear(64, classes)
 
     def forward(self, x):  # (N, 3, 32, 32)
         x = self.conv1(x)
-        x = self.units(x if self.pre else F.relu(self.bn1(x)))
+        x = x if self.pre else F.relu(self.bn1(x))
+        x = self.layer3(self.layer2(self.layer1(x)))
         if self.pre:
             x = F.relu(self.bn(x))
         return self.fc(x.mean((2, 3)))
 
 
-def create(name):
-    match = re.fullmatch(r"(se_)?cifar_(pre)?resnet(\d+)", name)
-    if not match:
-        raise SystemExit(f"{name}: the peers know [se_]cifar_resnetN and [se_]cifar_preresnetN")
-    return CifarNet(int(match[3]), pre=bool(match[2]), se=bool(match[1]))
+def create(base, se, options):
+    pre = base.startswith("cifar_pre")
+    return CifarNet(int(base.split("resnet")[1]), pre, se, int(options.pop("classes", 10)))
