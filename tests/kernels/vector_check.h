@@ -32,6 +32,7 @@ typedef struct vector_case {
     double absolute;            /* > 0: the terms sum up to this instead (ops that are not linear) */
     const void *given[SN_MAX_INPUTS]; /* values of integer inputs */
     double low[SN_MAX_INPUTS], high[SN_MAX_INPUTS]; /* range of drawn reals; both 0: -1 to 1 */
+    int levels[SN_MAX_INPUTS];  /* > 0: only so many different values are drawn, low the least of them */
     int changes;                /* > 0: the op changes inputs changes, changes + 1, ... and has no output */
     int in_place;               /* bit i: also with the output in the memory of input i */
 } vector_case;
@@ -53,7 +54,9 @@ static inline void *vector_draw(const vector_case *c, int i, sn_precision precis
     void *data = vector_block((size_t)count * sn_real_bytes(precision));
     uint64_t key = sn_rng_key(1, SN_RNG_TEST, (uint64_t)i, 0);
     for (int64_t k = 0; k < count; k++) {
-        float v = (float)(low + (high - low) * sn_rng_uniform(key, (uint64_t)k));
+        double share = sn_rng_uniform(key, (uint64_t)k);
+        if (c->levels[i] > 0) share = floor(share * c->levels[i]) / c->levels[i];
+        float v = (float)(low + (high - low) * share);
         if (absolute) v = fabsf(v);
         if (precision == SN_DOUBLE)
             ((double *)data)[k] = (double)v;
@@ -70,10 +73,17 @@ static inline void vector_drop_activation(sn_node *node)
     if (node->op == SN_OP_add || node->op == SN_OP_scale_add) node->attrs.u.activation.kind = SN_IDENTITY;
 }
 
+/* A squeeze that a kernel is asked for beside its output. */
+typedef struct vector_squeeze {
+    sn_node node;
+    float *values; /* (N,1,1,C) */
+} vector_squeeze;
+
 /* Runs one kernel; the result is malloc'ed: the output, or the inputs it changed one behind the other. *refusal is set where the kernel
  * does not take the call.  alias >= 0: the output is written over that input. */
-static inline void *vector_run(const vector_case *given, const sn_kernel *kernel, sn_precision precision, int threads,
-                               bool absolute, int alias, const char **refusal)
+static inline void *vector_run_squeezing(const vector_case *given, const sn_kernel *kernel, sn_precision precision,
+                                         int threads, bool absolute, int alias, vector_squeeze *squeeze,
+                                         const char **refusal)
 {
     kernel_case c = given->call;
     kernel_case_bind(&c, threads, precision);
@@ -87,6 +97,10 @@ static inline void *vector_run(const vector_case *given, const sn_kernel *kernel
         c.call.inputs[i] = given->given[i] ? given->given[i] : blocks[i];
     }
     void *output = alias >= 0 ? blocks[alias] : vector_block(output_bytes);
+    if (squeeze) {
+        c.call.squeeze_node = &squeeze->node;
+        c.call.squeeze = squeeze->values;
+    }
     void *packed = kernel->packed_bytes ? vector_block(kernel->packed_bytes(&c.call)) : NULL;
     void *scratch = kernel->scratch_bytes ? vector_block(kernel->scratch_bytes(&c.call)) : NULL;
     if (kernel->pack) kernel->pack(&c.call, packed);
@@ -113,6 +127,12 @@ static inline void *vector_run(const vector_case *given, const sn_kernel *kernel
     return output;
 }
 
+static inline void *vector_run(const vector_case *given, const sn_kernel *kernel, sn_precision precision, int threads,
+                               bool absolute, int alias, const char **refusal)
+{
+    return vector_run_squeezing(given, kernel, precision, threads, absolute, alias, NULL, refusal);
+}
+
 static inline int64_t vector_outputs(const vector_case *c)
 {
     if (c->changes == 0) return sn_shape_elements(c->call.node.shape);
@@ -136,6 +156,47 @@ static inline void vector_compare(const vector_case *c, const char *kernel, cons
     }
 }
 
+/* A kernel that squeezes its output too: the output keeps its bits, the squeeze is its mean for one, two and three threads.
+ * Sums of up to a few hundred values in single precision, then of their sums: within 64 roundings of the mean of sizes. */
+static inline void vector_check_squeeze(const vector_case *c, const sn_kernel *kernel, const float *output)
+{
+    kernel_case bound = c->call;
+    kernel_case_bind(&bound, 1, SN_FLOAT);
+    if (!kernel->squeezes || !kernel->squeezes(&bound.call)) return;
+    sn_shape y = bound.node.shape;
+    vector_squeeze squeeze = {.node = {.op = SN_OP_squeeze_avg, .shape = {y.n, 1, 1, y.c}}};
+    size_t bytes = (size_t)(y.n * y.c) * sizeof(float);
+    float *first = NULL;
+    const char *refusal;
+    for (int threads = 1; threads <= 3; threads++) {
+        squeeze.values = vector_block(bytes);
+        float *got = vector_run_squeezing(c, kernel, SN_FLOAT, threads, false, -1, &squeeze, &refusal);
+        if (memcmp(got, output, (size_t)sn_shape_elements(y) * sizeof(float)) != 0)
+            fail_msg("%s, %s: other bits with a squeeze", kernel->name, c->title);
+        free(got);
+        if (first && memcmp(first, squeeze.values, bytes) != 0)
+            fail_msg("%s, %s: %d threads squeeze to other bits", kernel->name, c->title, threads);
+        if (first)
+            free(squeeze.values);
+        else
+            first = squeeze.values;
+    }
+    for (int64_t n = 0; n < y.n; n++)
+        for (int64_t k = 0; k < y.c; k++) {
+            double sum = 0, sizes = 0, pixels = (double)(y.h * y.w), z = (double)first[n * y.c + k];
+            for (int64_t p = 0; p < y.h * y.w; p++) {
+                double v = (double)output[(n * y.h * y.w + p) * y.c + k];
+                sum += v;
+                sizes += fabs(v);
+            }
+            double allowed = 64 * 6e-8 * sizes / pixels;
+            if (!(fabs(z - sum / pixels) <= allowed))
+                fail_msg("%s, %s: squeeze of image %d, channel %d is %.9g, the mean is %.9g", kernel->name, c->title, (int)n,
+                         (int)k, z, sum / pixels);
+        }
+    free(first);
+}
+
 /* The check; a kernel that refuses the call is passed over, but some vector kernel of each level has to take it. */
 static inline void vector_check(const vector_case *c)
 {
@@ -155,6 +216,7 @@ static inline void vector_check(const vector_case *c)
             if (!got) continue;
             took++;
             vector_compare(c, kernels[k]->name, got, want, terms);
+            vector_check_squeeze(c, kernels[k], got);
             for (int threads = 2; threads <= 3; threads++) {
                 float *again = vector_run(c, kernels[k], SN_FLOAT, threads, false, -1, &refusal);
                 if (memcmp(got, again, bytes) != 0) fail_msg("%s, %s: %d threads give other bits", kernels[k]->name, c->title, threads);

@@ -1,0 +1,160 @@
+/* matvec.c - a convolution whose kernel covers the whole map: y (N,1,1,C) = act(x (N, K) W (K, C) + bias), the two layers of an
+ * excitation and the classifiers.
+ *
+ * With few images the weights are most of what is read, so they are streamed once, as they lie, row after row; nothing is
+ * packed.  Rows go in blocks; a block's products are summed into a row of C partial sums that stays in the L1 cache, eight
+ * rows of W a pass, so that a partial sum is loaded and stored once for eight products.  Blocks are the tasks: they are cut by
+ * shape alone and their sums joined in order.  The images of a group share each load of the weights; every image sums in the
+ * same order, so its bits do not depend on the batch.
+ */
+#include "cpu/kernels/activate.h"
+
+enum {
+    PASS = 8,                      /* rows of W in a pass */
+    GROUP = 8,                     /* images that share a pass */
+    BLOCK_BYTES = 64 * 1024,       /* of weights, a task; more where that would make many blocks */
+    MOST_BLOCKS = 32,
+    ONE_THREAD_BYTES = 384 * 1024, /* weights and products below which a second thread would not pay for its waking */
+    AHEAD = 4096                   /* bytes of weights that are fetched ahead */
+};
+
+typedef struct matvec_plan {
+    int64_t images, rows, columns; /* N, K, C */
+    int64_t blocks, block_rows;
+    int64_t groups; /* of images */
+    int64_t stride; /* floats of a row of partial sums */
+} matvec_plan;
+
+static matvec_plan plan_of(const sn_kernel_call *call)
+{
+    sn_shape x = call->input_nodes[0]->shape, y = call->node->shape;
+    matvec_plan p = {.images = y.n, .rows = x.h * x.w * x.c, .columns = y.c, .stride = sn_ceil_div(y.c, 16) * 16};
+    p.block_rows = sn_max64(BLOCK_BYTES / (4 * p.columns), sn_ceil_div(p.rows, MOST_BLOCKS));
+    p.block_rows = sn_ceil_div(sn_max64(p.block_rows, 1), PASS) * PASS;
+    p.blocks = sn_ceil_div(p.rows, p.block_rows);
+    p.groups = sn_ceil_div(p.images, GROUP);
+    return p;
+}
+
+static const char *refuse(const sn_kernel_call *call)
+{
+    const sn_conv_attrs *a = &call->node->attrs.u.conv;
+    sn_shape x = call->input_nodes[0]->shape, w = call->input_nodes[1]->shape;
+    if (call->precision != SN_FLOAT) return "not single precision";
+    if (w.n != x.h || w.h != x.w || a->pad_top || a->pad_left || a->pad_bottom || a->pad_right)
+        return "the kernel does not cover the map";
+    if (a->groups != 1) return "grouped";
+    if (call->input_nodes[3]) return "a residual";
+    return NULL;
+}
+
+static size_t scratch_bytes(const sn_kernel_call *call)
+{
+    matvec_plan p = plan_of(call);
+    return (size_t)(p.images * p.blocks * p.stride) * sizeof(float);
+}
+
+typedef struct matvec_run {
+    matvec_plan plan;
+    const float *x, *w, *bias;
+    float *partial; /* [image][block][stride] */
+    float *y;
+    sn_activation activation;
+} matvec_run;
+
+/* Adds `rows` rows of W, times their values of x, to the partial sums of `images` images. */
+SN_INLINE void add_rows(const float *x, int64_t x_image, const float *w, float *sums, int64_t sums_image, int64_t columns,
+                        int images, int rows)
+{
+    vf first[PASS];
+    if (images == 1) SN_UNROLL for (int r = 0; r < rows; r++) first[r] = vf_all(x[r]);
+    for (int64_t c = 0; c < columns; c += VF) {
+        int64_t lanes = columns - c;
+        vf weight[PASS];
+        SN_UNROLL for (int r = 0; r < rows; r++) {
+            const float *at = w + r * columns + c;
+            __builtin_prefetch((const void *)((uintptr_t)at + AHEAD));
+            weight[r] = lanes >= VF ? vf_load(at) : vf_load_first(at, lanes);
+        }
+        SN_UNROLL for (int i = 0; i < images; i++) {
+            float *to = sums + i * sums_image + c; /* rows of sums end in padding */
+            vf sum = vf_load(to);
+            SN_UNROLL for (int r = 0; r < rows; r++)
+                sum += (images == 1 ? first[r] : vf_all(x[i * x_image + r])) * weight[r];
+            vf_store(to, sum);
+        }
+    }
+}
+
+#define DEFINE_ADD(IMAGES)                                                                                           \
+    static SN_NOINLINE void add_block_##IMAGES(const float *x, int64_t x_image, const float *w, float *sums,         \
+                                               int64_t sums_image, int64_t columns, int64_t rows)                    \
+    {                                                                                                                \
+        int64_t row = 0;                                                                                             \
+        for (; row + PASS <= rows; row += PASS)                                                                      \
+            add_rows(x + row, x_image, w + row * columns, sums, sums_image, columns, IMAGES, PASS);                  \
+        for (; row < rows; row++)                                                                                    \
+            add_rows(x + row, x_image, w + row * columns, sums, sums_image, columns, IMAGES, 1);                     \
+    }
+
+DEFINE_ADD(1)
+DEFINE_ADD(2)
+DEFINE_ADD(3)
+DEFINE_ADD(4)
+DEFINE_ADD(5)
+DEFINE_ADD(6)
+DEFINE_ADD(7)
+DEFINE_ADD(8)
+
+static void (*const add_block[GROUP])(const float *x, int64_t x_image, const float *w, float *sums, int64_t sums_image,
+                                      int64_t columns, int64_t rows) = {
+    add_block_1, add_block_2, add_block_3, add_block_4, add_block_5, add_block_6, add_block_7, add_block_8,
+};
+
+static void block_task(void *context, int64_t index, int worker)
+{
+    (void)worker;
+    const matvec_run *run = context;
+    const matvec_plan *p = &run->plan;
+    int64_t block = index / p->groups, image = index % p->groups * GROUP, images = sn_min64(GROUP, p->images - image);
+    int64_t row = block * p->block_rows, rows = sn_min64(p->block_rows, p->rows - row);
+    float *sums = run->partial + (image * p->blocks + block) * p->stride;
+    int64_t sums_image = p->blocks * p->stride;
+    for (int64_t i = 0; i < images; i++) memset(sums + i * sums_image, 0, (size_t)p->stride * sizeof(float));
+    add_block[images - 1](run->x + image * p->rows + row, p->rows, run->w + row * p->columns, sums, sums_image, p->columns,
+                          rows);
+}
+
+/* y = act(bias + the blocks' sums, in order) for a group of images */
+static void finish_task(void *context, int64_t group, int worker)
+{
+    (void)worker;
+    const matvec_run *run = context;
+    const matvec_plan *p = &run->plan;
+    for (int64_t i = group * GROUP; i < sn_min64(p->images, (group + 1) * GROUP); i++)
+        for (int64_t c = 0; c < p->columns; c += VF) {
+            const float *partial = run->partial + i * p->blocks * p->stride + c;
+            vf sum = run->bias ? vf_load_n(run->bias + c, p->columns - c) : (vf){0};
+            for (int64_t b = 0; b < p->blocks; b++) sum += vf_load(partial + b * p->stride);
+            vf_store_n(run->y + i * p->columns + c, vf_activate(sum, run->activation), p->columns - c);
+        }
+}
+
+static void run(const sn_kernel_call *call)
+{
+    matvec_run run = {.plan = plan_of(call), .x = call->inputs[0], .w = call->inputs[1], .bias = call_input(call, 2),
+                      .partial = call->scratch, .y = call->output, .activation = call->node->attrs.u.conv.activation};
+    const matvec_plan *p = &run.plan;
+    bool small = p->rows * p->columns * (4 + p->images / 4) < ONE_THREAD_BYTES;
+    sn_parallel_for(small ? 1 : call->threads, p->blocks * p->groups, block_task, &run);
+    small = p->images * p->blocks * p->columns * 4 < ONE_THREAD_BYTES;
+    sn_parallel_for(small ? 1 : call->threads, p->groups, finish_task, &run);
+}
+
+const sn_kernel SN_KERNEL_SYMBOL(conv2d_matvec) = {
+    .name = SN_KERNEL_NAME(conv2d_matvec),
+    .op = SN_OP_conv2d,
+    .refuse = refuse,
+    .scratch_bytes = scratch_bytes,
+    .run = run,
+};
