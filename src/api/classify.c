@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/model.h"
+#include "data/view.h"
 
 enum { IMAGES_AT_ONCE = 32 }; /* a larger batch is not faster, and its memory grows */
 

@@ -1,6 +1,5 @@
-/* image.c - pictures of image.h: what kind a file is, decoding, cropping.  Formats: jpeg.c, png.c; filters: resample.c.
+/* image.c - pictures of image.h: what kind a file is, decoding, turning.  Formats: jpeg.c, png.c; filters: resample.c.
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +110,17 @@ senet_status sn_image_orient(sn_image *image, int orientation)
     return SENET_OK;
 }
 
+sn_pixels sn_image_part(const sn_image *image, int left, int top, int width, int height)
+{
+    size_t stride = (size_t)image->width * 3;
+    return (sn_pixels){image->pixels + (size_t)top * stride + 3 * (size_t)left, width, height, stride};
+}
+
+sn_pixels sn_image_whole(const sn_image *image)
+{
+    return sn_image_part(image, 0, 0, image->width, image->height);
+}
+
 senet_status sn_image_resize(const sn_image *image, int width, int height, int interpolation, sn_image *resized)
 {
     int64_t pixels;
@@ -119,47 +129,10 @@ senet_status sn_image_resize(const sn_image *image, int width, int height, int i
     uint8_t *out = malloc((size_t)pixels * 3);
     if (!out) return sn_fail_memory((size_t)pixels * 3, "a resized picture");
     sn_window all = {.full_width = width, .full_height = height, .width = width, .height = height};
-    senet_status status = sn_image_resample(image, all, interpolation, out);
+    senet_status status = sn_image_resample(sn_image_whole(image), all, interpolation, out);
     if (status == SENET_OK)
         *resized = (sn_image){.width = width, .height = height, .pixels = out};
     else
         free(out);
     return status;
-}
-
-/* round-half-even(excess / 2), as Python's round in torchvision's centre crop. */
-static int64_t crop_start(int64_t excess)
-{
-    int64_t half = excess / 2;
-    return half + (excess % 2 && half % 2);
-}
-
-senet_status sn_image_preprocess(const sn_image *image, const sn_preprocess *how, uint8_t *pixels)
-{
-    sn_window window = {.width = how->width, .height = how->height};
-    if (how->width < 1 || how->height < 1 || !(how->crop_pct > 0 && how->crop_pct <= 1))
-        return sn_fail(SENET_USAGE, "cannot prepare a picture for an input of %d x %d with crop_pct %g", how->width,
-                       how->height, (double)how->crop_pct);
-    if (how->interpolation == SN_INTERPOLATION_NONE) {
-        if (image->width != how->width || image->height != how->height)
-            return sn_fail(SENET_BAD_DATA, "the picture has %d x %d pixels, not %d x %d, and interpolation is none",
-                           image->width, image->height, how->width, how->height);
-        window.full_width = image->width;
-        window.full_height = image->height;
-        return sn_image_resample(image, window, how->interpolation, pixels);
-    }
-    /* crop_pct is a decimal such as 0.8, which float makes 0.800000012: 240 / 0.8 must stay 300. */
-    double crop_pct = round((double)how->crop_pct * 1e6) / 1e6;
-    int64_t box_width = (int64_t)floor(how->width / crop_pct), box_height = (int64_t)floor(how->height / crop_pct);
-    /* The smallest size of the picture's shape that covers the box; for a square box, its shorter side is the box's. */
-    if (box_height * image->width >= box_width * image->height) {
-        window.full_height = box_height;
-        window.full_width = box_height * image->width / image->height;
-    } else {
-        window.full_width = box_width;
-        window.full_height = box_width * image->height / image->width;
-    }
-    window.left = crop_start(window.full_width - window.width);
-    window.top = crop_start(window.full_height - window.height);
-    return sn_image_resample(image, window, how->interpolation, pixels);
 }

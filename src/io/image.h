@@ -20,9 +20,23 @@ void sn_image_free(sn_image *image);
  * PIL_* are Pillow's antialiased filters (8 bits a pass, as Pillow). */
 senet_status sn_image_resize(const sn_image *image, int width, int height, int interpolation, sn_image *resized);
 
-/* Shorter side to floor(size / crop_pct), longer side int(short * long / side); centre crop at round-half-even((n-size)/2).
- * Writes height x width x 3 RGB bytes to `pixels`. */
-senet_status sn_image_preprocess(const sn_image *image, const sn_preprocess *how, uint8_t *pixels);
+/* Pixels that belong to another: a picture, or a rectangle of it. */
+typedef struct sn_pixels {
+    const uint8_t *first; /* RGB */
+    int width, height;
+    size_t stride; /* bytes from a row to the next */
+} sn_pixels;
+/* The rectangle must lie in the image. */
+sn_pixels sn_image_part(const sn_image *image, int left, int top, int width, int height);
+sn_pixels sn_image_whole(const sn_image *image);
+
+/* A window of the source resized to full_width x full_height: columns left .. left+width-1, rows top .. top+height-1 of
+ * the resized picture, the same bits as resizing all of it.  out: height x width x 3. */
+typedef struct sn_window {
+    int64_t full_width, full_height, left, top;
+    int width, height;
+} sn_window;
+senet_status sn_image_resample(sn_pixels source, sn_window window, int interpolation, uint8_t *out);
 
 /* Writes an 8-bit RGB PNG (temporary file + rename). */
 senet_status sn_image_write_png(const char *path, int width, int height, const uint8_t *rgb);

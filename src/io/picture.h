@@ -1,4 +1,4 @@
-/* picture.h - what the picture files of this folder share: decoders behind sn_image_decode, orientation, resampling. */
+/* picture.h - what the picture files of this folder share: decoders behind sn_image_decode, orientation. */
 #ifndef SN_IO_PICTURE_H
 #define SN_IO_PICTURE_H
 
@@ -32,13 +32,5 @@ senet_status sn_picture_allocate(sn_picture *picture, int64_t width, int64_t hei
 int sn_exif_orientation(const unsigned char *tiff, size_t size);
 /* Turns the picture upright; orientation 1..8. */
 senet_status sn_image_orient(sn_image *image, int orientation);
-
-/* A window of the picture resized to full_width x full_height: columns left .. left+width-1, rows top .. top+height-1
- * of the resized picture, the same bits as resizing all of it.  out: height x width x 3. */
-typedef struct sn_window {
-    int64_t full_width, full_height, left, top;
-    int width, height;
-} sn_window;
-senet_status sn_image_resample(const sn_image *image, sn_window window, int interpolation, uint8_t *out);
 
 #endif

@@ -92,12 +92,12 @@ static uint8_t pil_round(int32_t sum)
     return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
 }
 
-/* in: rows x input x 3 -> out: rows x width x 3 */
-static void pil_horizontal(const uint8_t *in, int rows, int input, const taps *t, int width, uint8_t *out)
+/* in: rows x the source's columns x 3 -> out: rows x width x 3 */
+static void pil_horizontal(const uint8_t *in, int rows, size_t stride, const taps *t, int width, uint8_t *out)
 {
     for (int y = 0; y < rows; y++)
         for (int x = 0; x < width; x++, out += 3) {
-            const uint8_t *p = in + 3 * ((size_t)y * (size_t)input + (size_t)t->first[x]);
+            const uint8_t *p = in + (size_t)y * stride + 3 * (size_t)t->first[x];
             const int32_t *weights = t->weights + (size_t)x * (size_t)t->most;
             int32_t r = 1 << (PIL_BITS - 1), g = r, b = r;
             for (int k = 0; k < t->count[x]; k++, p += 3) {
@@ -129,7 +129,7 @@ static senet_status pil_vertical(const uint8_t *in, int row0, const taps *t, int
     return SENET_OK;
 }
 
-static senet_status pil_resample(const sn_image *image, sn_window w, filter f, uint8_t *out)
+static senet_status pil_resample(sn_pixels source, sn_window w, filter f, uint8_t *out)
 {
     senet_status status;
     taps across = {0}, down = {0};
@@ -137,8 +137,8 @@ static senet_status pil_resample(const sn_image *image, sn_window w, filter f, u
     int row0, rows;
     size_t bytes;
 
-    SN_TRY(pil_taps(f, image->width, w.full_width, w.left, w.width, &across), cleanup);
-    SN_TRY(pil_taps(f, image->height, w.full_height, w.top, w.height, &down), cleanup);
+    SN_TRY(pil_taps(f, source.width, w.full_width, w.left, w.width, &across), cleanup);
+    SN_TRY(pil_taps(f, source.height, w.full_height, w.top, w.height, &down), cleanup);
     row0 = down.first[0]; /* only the rows that the vertical pass will read */
     rows = down.first[w.height - 1] + down.count[w.height - 1] - row0;
     bytes = (size_t)rows * (size_t)w.width * 3;
@@ -148,8 +148,7 @@ static senet_status pil_resample(const sn_image *image, sn_window w, filter f, u
         goto cleanup;
     }
     /* Where the size stays, the filters have one weight of 1 and copy, as Pillow's skipped passes do. */
-    pil_horizontal(image->pixels + (size_t)row0 * (size_t)image->width * 3, rows, image->width, &across, w.width,
-                   between);
+    pil_horizontal(source.first + (size_t)row0 * source.stride, rows, source.stride, &across, w.width, between);
     status = pil_vertical(between, row0, &down, w.width, w.height, out);
 
 cleanup:
@@ -191,24 +190,24 @@ static void cv_row(const uint8_t *in, const taps *t, int width, int32_t *out)
     }
 }
 
-static senet_status cv_resample(const sn_image *image, sn_window w, uint8_t *out)
+static senet_status cv_resample(sn_pixels source, sn_window w, uint8_t *out)
 {
     senet_status status;
     taps across = {0}, down = {0};
-    size_t line = (size_t)w.width * 3, input_line = (size_t)image->width * 3;
+    size_t line = (size_t)w.width * 3;
     int32_t *rows = malloc(2 * line * sizeof *rows);
 
     if (!rows) {
         status = sn_fail_memory(2 * line * sizeof *rows, "resizing");
         goto cleanup;
     }
-    SN_TRY(cv_taps(image->width, w.full_width, w.left, w.width, &across), cleanup);
-    SN_TRY(cv_taps(image->height, w.full_height, w.top, w.height, &down), cleanup);
+    SN_TRY(cv_taps(source.width, w.full_width, w.left, w.width, &across), cleanup);
+    SN_TRY(cv_taps(source.height, w.full_height, w.top, w.height, &down), cleanup);
     for (int y = 0; y < w.height; y++) {
         int first = down.first[y], second = first + down.count[y] - 1;
         int32_t a = down.weights[2 * y], b = down.weights[2 * y + 1];
-        cv_row(image->pixels + (size_t)first * input_line, &across, w.width, rows);
-        cv_row(image->pixels + (size_t)second * input_line, &across, w.width, rows + line);
+        cv_row(source.first + (size_t)first * source.stride, &across, w.width, rows);
+        cv_row(source.first + (size_t)second * source.stride, &across, w.width, rows + line);
         for (size_t i = 0; i < line; i++) {
             int32_t sum = ((a * (rows[i] >> 4)) >> 16) + ((b * (rows[line + i] >> 4)) >> 16);
             *out++ = (uint8_t)((sum + 2) >> 2);
@@ -223,25 +222,25 @@ cleanup:
     return status;
 }
 
-senet_status sn_image_resample(const sn_image *image, sn_window window, int interpolation, uint8_t *out)
+senet_status sn_image_resample(sn_pixels source, sn_window window, int interpolation, uint8_t *out)
 {
     switch (interpolation) {
     case SN_INTERPOLATION_BILINEAR:
-        return cv_resample(image, window, out);
+        return cv_resample(source, window, out);
     case SN_INTERPOLATION_PIL_BILINEAR:
-        return pil_resample(image, window, (filter){1, triangle}, out);
+        return pil_resample(source, window, (filter){1, triangle}, out);
     case SN_INTERPOLATION_PIL_BICUBIC:
-        return pil_resample(image, window, (filter){2, cubic}, out);
+        return pil_resample(source, window, (filter){2, cubic}, out);
     case SN_INTERPOLATION_NONE:
-        if (window.full_width != image->width || window.full_height != image->height) break;
+        if (window.full_width != source.width || window.full_height != source.height) break;
         for (int y = 0; y < window.height; y++)
             memcpy(out + (size_t)y * (size_t)window.width * 3,
-                   image->pixels + 3 * ((size_t)(window.top + y) * (size_t)image->width + (size_t)window.left),
+                   source.first + (size_t)(window.top + y) * source.stride + 3 * (size_t)window.left,
                    (size_t)window.width * 3);
         return SENET_OK;
     default:
         return sn_fail(SENET_INTERNAL, "interpolation %d is unknown", interpolation);
     }
-    return sn_fail(SENET_USAGE, "a picture of %d x %d cannot become %lld x %lld without interpolation", image->width,
-                   image->height, (long long)window.full_width, (long long)window.full_height);
+    return sn_fail(SENET_USAGE, "a picture of %d x %d cannot become %lld x %lld without interpolation", source.width,
+                   source.height, (long long)window.full_width, (long long)window.full_height);
 }
