@@ -81,6 +81,7 @@ typedef struct sn_program_options {
     sn_params *params;       /* required; must outlive the program */
     sn_params *gradients;    /* same layout; required when the graph has gradients */
     sn_workspace *workspace; /* NULL: the program has its own */
+    bool plan_only;          /* takes no memory for tensors and needs no params: for sn_program_memory; cannot run */
 } sn_program_options;
 
 typedef struct sn_program sn_program;

@@ -35,7 +35,7 @@ struct sn_program {
     void *constants, *packed; /* owned */
     size_t packed_bytes;
     sn_workspace *own_workspace;
-    bool effects, profiling;
+    bool effects, profiling, training;
     uint64_t seen_version; /* of the parameters that constants and packed weights were made from */
     sn_step_profile *profile;
 };
@@ -88,7 +88,7 @@ static senet_status reserve(sn_workspace *workspace, size_t bytes, int64_t batch
 static sn_kernel_call blank_call(const sn_program *program, const sn_node *node)
 {
     sn_kernel_call call = {.graph = program->graph, .node = node, .threads = program->options.threads,
-                           .precision = program->options.precision, .training = program->options.gradients != NULL};
+                           .precision = program->options.precision, .training = program->training};
     for (int k = 0; k < node->inputs_count; k++) call.input_nodes[k] = sn_input_of(program->graph, node, k);
     return call;
 }
@@ -127,17 +127,33 @@ static senet_status choose_kernels(sn_program *program, sn_node_needs *needs)
     return SENET_OK;
 }
 
+static bool has_gradients(const sn_graph *graph)
+{
+    for (size_t i = 0; i < graph->params_count; i++)
+        if (graph->params[i].gradient != SN_NONE) return true;
+    return false;
+}
+
 static senet_status check_options(const sn_graph *graph, const sn_program_options *options)
 {
-    if (!options->params) return sn_fail(SENET_INTERNAL, "a program without parameters");
+    if (!options->params && !options->plan_only) return sn_fail(SENET_INTERNAL, "a program without parameters");
     if (options->threads < 0 || options->threads > SN_MAX_THREADS)
         return sn_fail(SENET_USAGE, "%d threads: 1 to %d are possible", options->threads, SN_MAX_THREADS);
-    if (sn_params_precision(options->params) != options->precision)
+    if (options->params && sn_params_precision(options->params) != options->precision)
         return sn_fail(SENET_INTERNAL, "parameters and program differ in precision");
-    for (size_t i = 0; i < graph->params_count; i++)
-        if (graph->params[i].gradient != SN_NONE && !options->gradients)
-            return sn_fail(SENET_INTERNAL, "a graph with gradients needs memory for them");
+    if (!options->gradients && !options->plan_only && has_gradients(graph))
+        return sn_fail(SENET_INTERNAL, "a graph with gradients needs memory for them");
     return SENET_OK;
+}
+
+/* For everything that the plan has given a place. */
+static senet_status take_memory(sn_program *p)
+{
+    SN_RETURN_IF_FAILED(reserve(p->options.workspace, p->plan.arena_bytes, p->graph->batch));
+    p->constants = sn_alloc_aligned(p->plan.constant_bytes);
+    p->packed = sn_alloc_aligned(p->packed_bytes);
+    if (p->constants && p->packed) return SENET_OK;
+    return sn_fail_memory(p->plan.constant_bytes + p->packed_bytes, "packed weights");
 }
 
 senet_status sn_program_create(const sn_graph *graph, const sn_program_options *options, sn_program **program)
@@ -151,6 +167,7 @@ senet_status sn_program_create(const sn_graph *graph, const sn_program_options *
     if (p) {
         p->graph = graph;
         p->options = *options;
+        p->training = options->gradients || (options->plan_only && has_gradients(graph));
         if (p->options.threads == 0) p->options.threads = sn_default_threads();
         p->steps = calloc(n + 1, sizeof *p->steps);
         p->bound = calloc(n + 1, sizeof *p->bound);
@@ -168,13 +185,7 @@ senet_status sn_program_create(const sn_graph *graph, const sn_program_options *
     SN_TRY(sn_plan_create(graph, options->precision, needs, &p->plan), cleanup);
     for (size_t i = 0; i < p->steps_count; i++)
         p->steps[i].constant = p->plan.locations[p->steps[i].node].kind == SN_AT_CONSTANT;
-    SN_TRY(reserve(p->options.workspace, p->plan.arena_bytes, graph->batch), cleanup);
-    p->constants = sn_alloc_aligned(p->plan.constant_bytes);
-    p->packed = sn_alloc_aligned(p->packed_bytes);
-    if (!p->constants || !p->packed) {
-        status = sn_fail_memory(p->plan.constant_bytes + p->packed_bytes, "packed weights");
-        goto cleanup;
-    }
+    if (!options->plan_only) SN_TRY(take_memory(p), cleanup);
     *program = p;
     p = NULL;
 cleanup:
@@ -242,6 +253,7 @@ static void run_step(sn_program *p, step *s, bool pack)
 senet_status sn_program_run(sn_program *program)
 {
     const sn_graph *graph = program->graph;
+    if (program->options.plan_only) return sn_fail(SENET_INTERNAL, "a program that is only planned cannot run");
     for (size_t i = 0; i < graph->nodes_count; i++)
         if (graph->nodes[i].op == SN_OP_input && !program->bound[i])
             return sn_fail(SENET_USAGE, "input '%s' is not bound", graph->nodes[i].name);
@@ -277,8 +289,8 @@ const void *sn_program_output(const sn_program *program, const char *name, sn_sh
 
 sn_memory_use sn_program_memory(const sn_program *program)
 {
-    size_t elements;
-    sn_params_block(program->options.params, NULL, &elements);
+    size_t elements = 0;
+    if (program->options.params) sn_params_block(program->options.params, NULL, &elements);
     return (sn_memory_use){.arena_bytes = program->plan.arena_bytes,
                            .packed_bytes = program->packed_bytes + program->plan.constant_bytes,
                            .params_bytes = elements * sn_real_bytes(program->options.precision)};
