@@ -1,11 +1,14 @@
 /* augment.c - see augment.h. */
 #include "data/augment.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/rng.h"
 
-enum { DRAW_DOWN, DRAW_RIGHT, DRAW_FLIP, DRAW_CUT_Y, DRAW_CUT_X }; /* which number of the stream is for what */
+/* Which number of the stream is for what; those from 16 on are crop.c's. */
+enum { DRAW_DOWN, DRAW_RIGHT, DRAW_FLIP, DRAW_CUT_Y, DRAW_CUT_X, DRAW_ANGLE };
+enum { JITTER_STREAM = 0x4A }; /* jitter takes a stream of its own: a number for every four bytes */
 
 static int32_t clamp(int32_t value, int32_t high)
 {
@@ -30,6 +33,7 @@ sn_augment_draw sn_augment_sample(const sn_augment *augment, int height, int wid
         draw.valid[1] = width - draw.valid[3];
         draw.valid[3] = width - left;
     }
+    if (augment->rotate > 0) draw.angle = augment->rotate * (2 * sn_rng_uniform(key, DRAW_ANGLE) - 1);
     if (augment->cutout > 0) {
         int top = (int)sn_rng_below(key, DRAW_CUT_Y, (uint64_t)height) - augment->cutout / 2;
         int left = (int)sn_rng_below(key, DRAW_CUT_X, (uint64_t)width) - augment->cutout / 2;
@@ -62,6 +66,46 @@ void sn_augment_copy(const sn_augment_draw *draw, int height, int width, size_t 
         else
             memcpy(to + (size_t)left * pixel_bytes, from, (size_t)(right - left) * pixel_bytes);
         memset(to + (size_t)right * pixel_bytes, 0, (size_t)(width - right) * pixel_bytes);
+    }
+}
+
+/* The colour at (x, y), pixel centres at whole numbers; beyond the border lies `corners`. */
+static void sample_bilinear(const uint8_t *source, int height, int width, const uint8_t corners[3], double x, double y,
+                            uint8_t out[3])
+{
+    const double left = floor(x), top = floor(y), across = x - left, down = y - top;
+    double sums[3] = {0};
+    for (int corner = 0; corner < 4; corner++) {
+        const double column = left + (corner & 1), row = top + (corner >> 1);
+        const double weight = (corner & 1 ? across : 1 - across) * (corner >> 1 ? down : 1 - down);
+        const bool inside = column >= 0 && column < width && row >= 0 && row < height;
+        const uint8_t *colour = inside ? source + 3 * ((size_t)row * (size_t)width + (size_t)column) : corners;
+        for (int c = 0; c < 3; c++) sums[c] += weight * colour[c];
+    }
+    for (int c = 0; c < 3; c++) out[c] = (uint8_t)lrint(sums[c]);
+}
+
+void sn_augment_rotate(const sn_augment_draw *draw, int height, int width, const uint8_t corners[3], const uint8_t *source,
+                       uint8_t *out)
+{
+    const double turn = draw->angle * 3.14159265358979323846 / 180, cosine = cos(turn), sine = sin(turn);
+    const double middle_x = (width - 1) / 2.0, middle_y = (height - 1) / 2.0;
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++, out += 3) {
+            const double right = x - middle_x, below = y - middle_y; /* turned back into the source */
+            sample_bilinear(source, height, width, corners, middle_x + cosine * right - sine * below,
+                            middle_y + sine * right + cosine * below, out);
+        }
+}
+
+void sn_augment_jitter(int jitter, uint64_t key, uint8_t *pixels, size_t bytes)
+{
+    const uint64_t stream = sn_rng_mix(key ^ JITTER_STREAM);
+    uint64_t numbers = 0;
+    for (size_t i = 0; i < bytes; i++, numbers >>= 16) {
+        if (i % 4 == 0) numbers = sn_rng_u64(stream, i / 4);
+        const int value = pixels[i] + (int)(((numbers & 0xFFFF) * 2 * (unsigned)jitter + 0x8000) >> 16) - jitter;
+        pixels[i] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
     }
 }
 

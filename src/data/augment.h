@@ -1,4 +1,5 @@
-/* augment.h - the training augmentation of CIFAR (RECIPES section 5): zero-pad and crop, flip, cutout. */
+/* augment.h - training augmentation of a picture of the input's size: zero-pad and crop, flip and cutout (CIFAR, RECIPES
+ * section 5), rotation and jitter (the released ImageNet models, RECIPES 1.1).  What comes before is in crop.h. */
 #ifndef SN_DATA_AUGMENT_H
 #define SN_DATA_AUGMENT_H
 
@@ -8,6 +9,7 @@
 typedef struct sn_augment_draw {
     int down, right; /* source pixel of output (0, 0), before the flip: -pad .. pad */
     bool flip;
+    double angle;     /* counter-clockwise, in degrees */
     int32_t valid[4]; /* where the picture lies; outside it is padding */
     int32_t cut[4];   /* the square that cutout clears; empty (0,0,0,0) when off */
 } sn_augment_draw;
@@ -20,6 +22,12 @@ sn_augment_draw sn_augment_sample(const sn_augment *augment, int height, int wid
  */
 void sn_augment_copy(const sn_augment_draw *draw, int height, int width, size_t pixel_bytes, const void *source,
                      void *out);
+/* Turns the picture of RGB bytes by draw->angle about its centre, bilinearly; `corners` is the colour of what it does not
+ * cover. */
+void sn_augment_rotate(const sn_augment_draw *draw, int height, int width, const uint8_t corners[3], const uint8_t *source,
+                       uint8_t *out);
+/* Adds a number uniform in -jitter..jitter and rounded to every byte; sums beyond 0..255 become 0 or 255. */
+void sn_augment_jitter(int jitter, uint64_t key, uint8_t *pixels, size_t bytes);
 /* Writes zero bytes into the cut. */
 void sn_augment_clear_cut(const sn_augment_draw *draw, int width, size_t pixel_bytes, void *out);
 

@@ -59,15 +59,25 @@ static void cifar_close(sn_dataset *dataset)
     free(set);
 }
 
-static senet_status cifar_read(const sn_dataset *dataset, int64_t index, void *pixels, int32_t *label)
+static const uint8_t *record_at(const cifar_set *set, int64_t sample)
+{
+    int file = 0;
+    while (sample >= set->ends[file]) file++;
+    size_t at = (size_t)(sample - (file ? set->ends[file - 1] : 0));
+    return (const uint8_t *)set->files[file].bytes + at * sn_cifar_record_bytes(&set->record);
+}
+
+static senet_status cifar_read(const sn_dataset *dataset, int64_t sample, void *pixels, int32_t *label)
 {
     const cifar_set *set = (const cifar_set *)dataset;
-    int file = 0;
-    while (index >= set->ends[file]) file++;
-    size_t at = (size_t)(index - (file ? set->ends[file - 1] : 0));
-    sn_cifar_decode(&set->record, (const uint8_t *)set->files[file].bytes + at * sn_cifar_record_bytes(&set->record),
-                    pixels, label);
+    sn_cifar_decode(&set->record, record_at(set, sample), pixels, label);
     return SENET_OK;
+}
+
+static int32_t cifar_label(const sn_dataset *dataset, int64_t sample)
+{
+    const cifar_set *set = (const cifar_set *)dataset;
+    return record_at(set, sample)[set->record.labels - 1];
 }
 
 /* A path in the set's arena; NULL, with the message left, when memory is short. */
@@ -159,6 +169,7 @@ static senet_status cifar_open(const cifar_format *format, const char *directory
     set->record = format->record;
     set->split = split;
     set->base = (sn_dataset){.read = cifar_read,
+                             .label = cifar_label,
                              .close = cifar_close,
                              .info = {.name = format->name,
                                       .height = SN_CIFAR_SIDE,

@@ -19,19 +19,28 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
-#include "data/augment.h"
 #include "data/dataset.h"
-#include "data/permutation.h"
+#include "data/order.h"
+#include "data/prepare.h"
 
 enum { MAX_WORKERS = 256, MESSAGE_BYTES = 1024 };
+enum { MOST_SKIPPED = 1000 }; /* bad pictures in a row: then it is the disk, not the pictures */
+
+/* A picture that was skipped. */
+typedef struct bad_picture {
+    int64_t index;
+    char *message;
+} bad_picture;
 
 typedef struct loader_slot {
     sn_batch batch;  /* points into `memory` */
     uint8_t *memory; /* one aligned block */
-    void *pixels;    /* batch.images or batch.real */
+    uint8_t *pixels; /* batch.images or batch.real */
     int32_t *rects, *labels;
     int64_t *indices;
     uint64_t *keys;
+    bad_picture *bad;
+    size_t bad_count, bad_capacity;
     bool ready; /* filled, or failed; guarded by the mutex */
     senet_status status;
     char message[MESSAGE_BYTES];
@@ -40,14 +49,14 @@ typedef struct loader_slot {
 typedef struct loader_worker {
     struct sn_loader *loader;
     pthread_t thread;
-    uint8_t *picture; /* a picture before augmentation */
+    uint8_t *scratch; /* a picture before augmentation */
 } loader_worker;
 
 struct sn_loader {
     const sn_dataset *dataset;
     sn_loader_options options;
-    bool augments;
-    size_t pixel_bytes, picture_bytes;
+    sn_preparation preparation;
+    sn_order order;
     int64_t batches; /* an epoch */
     loader_slot *slots;
     int64_t slots_count;
@@ -64,34 +73,52 @@ struct sn_loader {
     int64_t epoch, number; /* of the next batch */
     bool holds;            /* the caller has the batch of sequence number `released` */
     double waited;
+    uint8_t *reported; /* a bit a sample that was skipped; NULL before the first */
+    int64_t skipped;
 };
 
 /* ---- filling a slot ---- */
 
-static senet_status fill_sample(const sn_loader *loader, loader_worker *worker, loader_slot *slot, int64_t i,
-                                int64_t position)
+/* Sample i of the slot's batch, from that place of the order. */
+static senet_status fill_sample(const sn_loader *loader, loader_worker *worker, loader_slot *slot, int64_t i, int64_t place)
 {
-    const sn_dataset_info *info = &loader->dataset->info;
     const sn_loader_options *options = &loader->options;
-    uint64_t epoch = (uint64_t)slot->batch.epoch;
-    int64_t index = position;
-    if (options->shuffle)
-        index = sn_permutation_at(sn_rng_key(options->seed, SN_RNG_SHUFFLE, epoch, 0), info->count, position);
+    const sn_preparation *preparation = &loader->preparation;
+    const uint64_t epoch = (uint64_t)slot->batch.epoch;
+    const int64_t index = slot->indices[i] = sn_order_at(&loader->order, slot->batch.epoch, place);
+    /* A class-aware epoch may have a sample several times, each with numbers of its own. */
+    const uint64_t drawn = (uint64_t)(options->class_aware ? place : index);
+    const int64_t first = i * preparation->views_count;
+    slot->keys[i] = sn_rng_key(options->seed, SN_RNG_DROPOUT, epoch, drawn);
+    return sn_prepare_sample(preparation, index, sn_rng_key(options->seed, SN_RNG_AUGMENT, epoch, drawn), worker->scratch,
+                             slot->pixels + (size_t)first * preparation->picture_bytes, slot->rects + 8 * first,
+                             &slot->labels[i]);
+}
 
-    uint8_t *out = (uint8_t *)slot->pixels + (size_t)i * loader->picture_bytes;
-    void *picture = loader->augments ? worker->picture : out;
-    SN_RETURN_IF_FAILED(loader->dataset->read(loader->dataset, index, picture, &slot->labels[i]));
-
-    uint64_t key = sn_rng_key(options->seed, SN_RNG_AUGMENT, epoch, (uint64_t)index);
-    sn_augment_draw draw = sn_augment_sample(&options->augment, info->height, info->width, key);
-    if (loader->augments) sn_augment_copy(&draw, info->height, info->width, loader->pixel_bytes, picture, out);
-    if (info->real)
-        sn_augment_clear_cut(&draw, info->width, loader->pixel_bytes, out); /* bytes: the op `normalize` does it */
-    memcpy(slot->rects + 8 * i, draw.valid, sizeof draw.valid);
-    memcpy(slot->rects + 8 * i + 4, draw.cut, sizeof draw.cut);
-    slot->indices[i] = index;
-    slot->keys[i] = sn_rng_key(options->seed, SN_RNG_DROPOUT, epoch, (uint64_t)index);
+/* Notes the picture of sample i as bad, with the message of the failure. */
+static senet_status note_bad(loader_slot *slot, int64_t i)
+{
+    char *message = strdup(senet_last_error());
+    if (!message || !sn_grow(&slot->bad, sizeof *slot->bad, &slot->bad_capacity, slot->bad_count + 1)) {
+        free(message);
+        return sn_fail_memory(MESSAGE_BYTES, "the list of bad pictures");
+    }
+    slot->bad[slot->bad_count++] = (bad_picture){slot->indices[i], message};
     return SENET_OK;
+}
+
+/* Sample i of the batch, or the next good one in the order where it is bad and may be skipped. */
+static senet_status fill_place(const sn_loader *loader, loader_worker *worker, loader_slot *slot, int64_t i, int64_t place)
+{
+    const int64_t count = loader->order.count, most = count < MOST_SKIPPED ? count : MOST_SKIPPED;
+    for (int64_t skipped = 0;; skipped++) {
+        senet_status status = fill_sample(loader, worker, slot, i, (place + skipped) % count);
+        const bool bad = status == SENET_BAD_DATA || status == SENET_NO_INPUT;
+        if (!bad || loader->options.on_bad == SN_BAD_PICTURE_FAIL) return status;
+        SN_RETURN_IF_FAILED(note_bad(slot, i));
+        if (skipped + 1 == most)
+            return sn_fail_context(status, "%" PRId64 " pictures in a row cannot be read; the last one", most);
+    }
 }
 
 static void fill(sn_loader *loader, loader_worker *worker, loader_slot *slot, int64_t sequence)
@@ -100,12 +127,12 @@ static void fill(sn_loader *loader, loader_worker *worker, loader_slot *slot, in
     sn_batch *batch = &slot->batch;
     batch->epoch = loader->options.epoch + place / loader->batches;
     batch->number = place % loader->batches;
-    int64_t first = batch->number * loader->options.batch, left = loader->dataset->info.count - first;
+    int64_t first = batch->number * loader->options.batch, left = loader->order.count - first;
     batch->count = left < loader->options.batch ? left : loader->options.batch;
     slot->status = SENET_OK;
     for (int64_t i = 0; i < batch->count && slot->status == SENET_OK; i++) {
         if (atomic_load_explicit(&loader->stop, memory_order_relaxed)) return;
-        slot->status = fill_sample(loader, worker, slot, i, first + i);
+        slot->status = fill_place(loader, worker, slot, i, first + i);
     }
     if (slot->status == SENET_OK) return;
     strncpy(slot->message, senet_last_error(), MESSAGE_BYTES - 1); /* the last byte is 0 since creation */
@@ -136,15 +163,10 @@ static void *work(void *argument)
 
 static senet_status check_options(const sn_dataset_info *info, const sn_loader_options *options)
 {
-    const int shorter = info->height < info->width ? info->height : info->width;
     if (options->batch < 1) return sn_fail(SENET_USAGE, "loader: batch size %" PRId64 " is below 1", options->batch);
     if (options->workers < 0 || options->workers > MAX_WORKERS)
         return sn_fail(SENET_USAGE, "loader: %d workers are outside 0..%d", options->workers, MAX_WORKERS);
-    if (options->augment.pad < 0 || options->augment.pad > shorter)
-        return sn_fail(SENET_USAGE, "loader: padding of %d pixels is outside 0..%d", options->augment.pad, shorter);
-    if (options->augment.cutout < 0 || options->augment.cutout > 2 * shorter)
-        return sn_fail(SENET_USAGE, "loader: cutout of %d pixels is outside 0..%d", options->augment.cutout,
-                       2 * shorter);
+    if (info->count < 1) return sn_fail(SENET_USAGE, "loader: %s has no pictures", info->name);
     if (options->drop_last && options->batch > info->count)
         return sn_fail(SENET_USAGE,
                        "loader: a batch of %" PRId64 " is larger than the %" PRId64
@@ -165,14 +187,18 @@ static senet_status check_start(const sn_loader *loader)
 /* One block for all arrays of a slot, each at a multiple of SN_ALIGNMENT. */
 static senet_status create_slot(const sn_loader *loader, loader_slot *slot)
 {
-    const int64_t count =
-        loader->options.batch < loader->dataset->info.count ? loader->options.batch : loader->dataset->info.count;
-    int64_t pixels, small;
-    if (!sn_multiply(count, (int64_t)loader->picture_bytes, &pixels) || pixels > INT64_MAX / 4)
-        return sn_fail(SENET_USAGE, "loader: %" PRId64 " pictures of %zu bytes do not fit in memory", count,
-                       loader->picture_bytes);
-    small = (int64_t)sn_align((size_t)count * 8, SN_ALIGNMENT); /* room for one 8-byte value a sample */
-    size_t pixels_room = sn_align((size_t)pixels, SN_ALIGNMENT), bytes = pixels_room + 7 * (size_t)small;
+    const int64_t total = loader->order.count;
+    const int64_t count = loader->options.batch < total ? loader->options.batch : total;
+    const sn_preparation *preparation = &loader->preparation;
+    const bool real = loader->dataset->info.real;
+    int64_t pictures, pixels;
+    if (!sn_multiply(count, preparation->views_count, &pictures) ||
+        !sn_multiply(pictures, (int64_t)preparation->picture_bytes, &pixels) || pixels > INT64_MAX / 4)
+        return sn_fail(SENET_USAGE, "loader: %" PRId64 " x %" PRId64 " pictures of %zu bytes do not fit in memory", count,
+                       preparation->views_count, preparation->picture_bytes);
+    const size_t small = sn_align((size_t)count * 8, SN_ALIGNMENT); /* room for one 8-byte value a sample */
+    const size_t pixels_room = sn_align((size_t)pixels, SN_ALIGNMENT);
+    const size_t bytes = pixels_room + 3 * small + (size_t)pictures * 8 * sizeof *slot->rects;
     slot->memory = sn_alloc_aligned(bytes);
     if (!slot->memory) return sn_fail_memory(bytes, "a batch of the loader");
     uint8_t *rest = slot->memory + pixels_room;
@@ -180,9 +206,10 @@ static senet_status create_slot(const sn_loader *loader, loader_slot *slot)
     slot->keys = (uint64_t *)(void *)rest;
     slot->indices = (int64_t *)(void *)(rest + small);
     slot->labels = (int32_t *)(void *)(rest + 2 * small);
-    slot->rects = (int32_t *)(void *)(rest + 3 * small); /* 8 x 4 bytes a sample */
-    slot->batch = (sn_batch){.images = loader->dataset->info.real ? NULL : slot->pixels,
-                             .real = loader->dataset->info.real ? slot->pixels : NULL,
+    slot->rects = (int32_t *)(void *)(rest + 3 * small);
+    slot->batch = (sn_batch){.views = preparation->views_count,
+                             .images = real ? NULL : slot->pixels,
+                             .real = real ? (const float *)(const void *)slot->pixels : NULL,
                              .rects = slot->rects,
                              .labels = slot->labels,
                              .indices = slot->indices,
@@ -202,8 +229,9 @@ static senet_status allocate(sn_loader *loader)
     for (int64_t i = 0; i < loader->slots_count; i++) SN_RETURN_IF_FAILED(create_slot(loader, &loader->slots[i]));
     for (int i = 0; i < workers; i++) {
         loader->workers[i].loader = loader;
-        loader->workers[i].picture = sn_alloc_aligned(loader->picture_bytes);
-        if (!loader->workers[i].picture) return sn_fail_memory(loader->picture_bytes, "a picture of the loader");
+        const size_t bytes = loader->preparation.picture_bytes;
+        loader->workers[i].scratch = sn_alloc_aligned(bytes);
+        if (!loader->workers[i].scratch) return sn_fail_memory(bytes, "a picture of the loader");
     }
     return SENET_OK;
 }
@@ -239,14 +267,8 @@ senet_status sn_loader_create(const sn_dataset *dataset, const sn_loader_options
     if (!loader) return sn_fail_memory(sizeof *loader, "the loader");
     loader->dataset = dataset;
     loader->options = *options;
-    loader->augments = options->augment.pad > 0 || options->augment.flip;
-    loader->pixel_bytes = 3 * (info->real ? sizeof(float) : 1);
-    int64_t bytes;
-    if (!sn_multiply(info->height, info->width, &bytes) || !sn_multiply(bytes, (int64_t)loader->pixel_bytes, &bytes)) {
-        status = sn_fail(SENET_USAGE, "loader: a picture of %d x %d does not fit in memory", info->height, info->width);
-        goto cleanup;
-    }
-    loader->picture_bytes = (size_t)bytes;
+    SN_TRY(sn_preparation_create(dataset, options, &loader->preparation), cleanup);
+    SN_TRY(sn_order_create(dataset, options, &loader->order), cleanup);
     loader->batches = info->count / options->batch + (!options->drop_last && info->count % options->batch != 0);
     loader->epoch = options->epoch;
     loader->number = options->start;
@@ -258,6 +280,12 @@ senet_status sn_loader_create(const sn_dataset *dataset, const sn_loader_options
 cleanup:
     sn_loader_destroy(loader);
     return status;
+}
+
+static void forget_bad(loader_slot *slot)
+{
+    for (size_t i = 0; i < slot->bad_count; i++) free(slot->bad[i].message);
+    slot->bad_count = 0;
 }
 
 void sn_loader_destroy(sn_loader *loader)
@@ -273,9 +301,16 @@ void sn_loader_destroy(sn_loader *loader)
     if (loader->has_freed) pthread_cond_destroy(&loader->freed);
     if (loader->has_filled) pthread_cond_destroy(&loader->filled);
     if (loader->has_mutex) pthread_mutex_destroy(&loader->mutex);
-    for (int64_t i = 0; loader->slots && i < loader->slots_count; i++) sn_free_aligned(loader->slots[i].memory);
+    for (int64_t i = 0; loader->slots && i < loader->slots_count; i++) {
+        forget_bad(&loader->slots[i]);
+        free(loader->slots[i].bad);
+        sn_free_aligned(loader->slots[i].memory);
+    }
     for (int i = 0; loader->workers && i < (loader->options.workers > 0 ? loader->options.workers : 1); i++)
-        sn_free_aligned(loader->workers[i].picture);
+        sn_free_aligned(loader->workers[i].scratch);
+    sn_preparation_free(&loader->preparation);
+    sn_order_free(&loader->order);
+    free(loader->reported);
     free(loader->slots);
     free(loader->workers);
     free(loader);
@@ -293,11 +328,35 @@ double sn_loader_waited(const sn_loader *loader)
     return loader->waited;
 }
 
+int64_t sn_loader_skipped(const sn_loader *loader)
+{
+    return loader->skipped;
+}
+
 static double seconds_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Tells the caller of the slot's bad pictures that it has not heard of. */
+static senet_status report_bad(sn_loader *loader, loader_slot *slot)
+{
+    const size_t bytes = (size_t)loader->order.count / 8 + 1;
+    if (slot->bad_count > 0 && !loader->reported && !(loader->reported = calloc(bytes, 1)))
+        return sn_fail_memory(bytes, "the list of bad pictures");
+    for (size_t i = 0; i < slot->bad_count; i++) {
+        const bad_picture *bad = &slot->bad[i];
+        const uint8_t bit = (uint8_t)(1 << bad->index % 8);
+        if (loader->reported[bad->index / 8] & bit) continue;
+        loader->reported[bad->index / 8] |= bit;
+        loader->skipped++;
+        const char *path = sn_dataset_path(loader->dataset, bad->index);
+        if (loader->options.report_bad) loader->options.report_bad(loader->options.context, path ? path : "", bad->message);
+    }
+    forget_bad(slot);
+    return SENET_OK;
 }
 
 static void give_back(sn_loader *loader)
@@ -330,6 +389,7 @@ senet_status sn_loader_next(sn_loader *loader, const sn_batch **batch)
     while (!slot->ready) pthread_cond_wait(&loader->filled, &loader->mutex);
     pthread_mutex_unlock(&loader->mutex);
     loader->waited += seconds_now() - start;
+    SN_RETURN_IF_FAILED(report_bad(loader, slot));
     if (slot->status != SENET_OK) return sn_fail(slot->status, "%s", slot->message); /* and again at the next call */
     loader->holds = true;
     loader->number++;

@@ -95,6 +95,11 @@ static senet_status synthetic_read(const sn_dataset *dataset, int64_t index, voi
     return SENET_OK;
 }
 
+static int32_t synthetic_label(const sn_dataset *dataset, int64_t index)
+{
+    return sn_synthetic_label(&((const synthetic_set *)dataset)->options, index);
+}
+
 static void draw_some(void *context, int64_t task, int worker)
 {
     synthetic_set *set = context;
@@ -116,6 +121,7 @@ static senet_status synthetic_open(const char *text, sn_split split, sn_dataset 
     set->split = split;
     set->picture_bytes = picture_bytes;
     set->base = (sn_dataset){.read = synthetic_read,
+                             .label = synthetic_label,
                              .close = synthetic_close,
                              .info = {.name = "synthetic",
                                       .count = split == SN_SPLIT_TRAIN ? options.train : options.val,

@@ -46,6 +46,11 @@ static senet_status tensors_read(const sn_dataset *dataset, int64_t index, void 
     return SENET_OK;
 }
 
+static int32_t tensors_label(const sn_dataset *dataset, int64_t index)
+{
+    return (int32_t)label_at((const tensor_set *)dataset, index);
+}
+
 static senet_status fail_tensor(const char *path, const sn_tensor *tensor, const char *name, const char *wanted)
 {
     if (!tensor) return sn_fail(SENET_BAD_DATA, "%s: no tensor '%s' (%s)", path, name, wanted);
@@ -90,8 +95,10 @@ static senet_status tensors_open(const char *path, sn_split split, sn_dataset **
     senet_status status;
     tensor_set *set = calloc(1, sizeof *set);
     if (!set) return sn_fail_memory(sizeof *set, path);
-    set->base = (sn_dataset){
-        .read = tensors_read, .close = tensors_close, .info = {.name = "tensors", .real = true, .std = {1, 1, 1}}};
+    set->base = (sn_dataset){.read = tensors_read,
+                             .label = tensors_label,
+                             .close = tensors_close,
+                             .info = {.name = "tensors", .real = true, .std = {1, 1, 1}}};
     SN_TRY(sn_tensors_open(path, &set->file), cleanup);
     SN_TRY(check(set, path), cleanup);
     *dataset = &set->base;

@@ -48,11 +48,18 @@ static senet_status read_sample(const sn_dataset *dataset, int64_t index, void *
     return SENET_OK;
 }
 
+static int32_t label_of_sample(const sn_dataset *dataset, int64_t index)
+{
+    (void)dataset;
+    return (int32_t)(index % 7);
+}
+
 static test_set make_set(int64_t count, int height, int width, bool real)
 {
     return (test_set){
         .base =
             {.read = read_sample,
+             .label = label_of_sample,
              .info = {.name = "test", .count = count, .height = height, .width = width, .classes = 7, .real = real}},
         .broken = -1};
 }

@@ -1,0 +1,204 @@
+/* prepare.c - see prepare.h. */
+#include "data/prepare.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "data/augment.h"
+#include "data/crop.h"
+#include "data/dataset.h"
+
+enum { MOST_VIEWS = 4096 };
+
+/* ---- options ---- */
+
+static bool is_empty(const sn_augment *augment)
+{
+    return augment->area_max == 0 && augment->pad == 0 && !augment->flip && augment->rotate == 0 && augment->jitter == 0 &&
+           augment->cutout == 0;
+}
+
+static senet_status check_kind(const sn_dataset_info *info, const sn_loader_options *options)
+{
+    const sn_preprocess *how = options->prepare;
+    if (options->views_count < 0 || options->views_count > MOST_VIEWS || (options->views_count > 0 && !options->views))
+        return sn_fail(SENET_USAGE, "loader: %d views are outside 0..%d", options->views_count, MOST_VIEWS);
+    if (info->photographs && !how)
+        return sn_fail(SENET_USAGE, "loader: the pictures of %s have sizes of their own; which one they get is not said",
+                       info->name);
+    if (info->real && (how || options->views_count > 0))
+        return sn_fail(SENET_USAGE, "loader: %s holds tensors, which cannot be cropped or resized", info->name);
+    if (options->views_count > 0 && !how) return sn_fail(SENET_USAGE, "loader: views, but no size of the input is given");
+    if (how && (how->height < 1 || how->width < 1))
+        return sn_fail(SENET_USAGE, "loader: pictures cannot become %d x %d", how->height, how->width);
+    if (info->photographs && how->interpolation == SN_INTERPOLATION_NONE)
+        return sn_fail(SENET_USAGE, "loader: the pictures of %s are of any size; interpolation 'none' cannot make them %d x %d",
+                       info->name, how->height, how->width);
+    return SENET_OK;
+}
+
+static senet_status check_crop(const sn_dataset_info *info, const sn_loader_options *options)
+{
+    const sn_augment *augment = &options->augment;
+    if (augment->area_max == 0) return SENET_OK;
+    if (!options->prepare)
+        return sn_fail(SENET_USAGE, "loader: a random-resized crop of the pictures of %s, but no size to resize it to", info->name);
+    if (!(augment->area_min > 0 && augment->area_min <= augment->area_max && augment->area_max <= 1))
+        return sn_fail(SENET_USAGE, "loader: a crop of %g to %g of the picture; must be above 0, ascending and at most 1",
+                       augment->area_min, augment->area_max);
+    if (!(augment->aspect >= 1 && augment->aspect <= 100))
+        return sn_fail(SENET_USAGE, "loader: crops of aspect %g; must be between 1 and 100", augment->aspect);
+    if (options->prepare->interpolation == SN_INTERPOLATION_NONE)
+        return sn_fail(SENET_USAGE, "loader: a random-resized crop needs an interpolation other than 'none'");
+    return SENET_OK;
+}
+
+static senet_status check_augment(const sn_preparation *p, const sn_loader_options *options)
+{
+    const sn_augment *augment = &p->augment;
+    const int shorter = p->height < p->width ? p->height : p->width;
+    if (augment->pad < 0 || augment->pad > shorter)
+        return sn_fail(SENET_USAGE, "loader: padding of %d pixels is outside 0..%d", augment->pad, shorter);
+    if (augment->cutout < 0 || augment->cutout > 2 * shorter)
+        return sn_fail(SENET_USAGE, "loader: cutout of %d pixels is outside 0..%d", augment->cutout, 2 * shorter);
+    if (!(augment->rotate >= 0 && augment->rotate <= 180))
+        return sn_fail(SENET_USAGE, "loader: rotation of %g degrees is outside 0..180", augment->rotate);
+    if (augment->jitter < 0 || augment->jitter > 255)
+        return sn_fail(SENET_USAGE, "loader: jitter of %d is outside 0..255", augment->jitter);
+    if (p->dataset->info.real && (augment->rotate > 0 || augment->jitter > 0))
+        return sn_fail(SENET_USAGE, "loader: %s holds tensors, which are neither rotated nor jittered", p->dataset->info.name);
+    if (augment->rotate > 0 && augment->pad > 0)
+        return sn_fail(SENET_USAGE, "loader: padding by %d and rotation by %g degrees: only one of them is possible",
+                       augment->pad, augment->rotate);
+    if (options->views_count > 1 && !is_empty(augment))
+        return sn_fail(SENET_USAGE, "loader: %d views of a picture, and augmentation: only one of them is possible",
+                       options->views_count);
+    return SENET_OK;
+}
+
+static senet_status copy_views(const sn_loader_options *options, sn_preparation *p)
+{
+    const sn_view one = p->as_stored ? (sn_view){0} : sn_view_of(&p->how);
+    const sn_view *views = options->views_count > 0 ? options->views : &one;
+    p->views_count = options->views_count > 0 ? options->views_count : 1;
+    sn_view *copy = malloc((size_t)p->views_count * sizeof *copy);
+    if (!copy) return sn_fail_memory((size_t)p->views_count * sizeof *copy, "the views");
+    memcpy(copy, views, (size_t)p->views_count * sizeof *copy);
+    p->views = copy;
+    return SENET_OK;
+}
+
+senet_status sn_preparation_create(const sn_dataset *dataset, const sn_loader_options *options, sn_preparation *preparation)
+{
+    const sn_dataset_info *info = &dataset->info;
+    int64_t bytes;
+    SN_RETURN_IF_FAILED(check_kind(info, options));
+    SN_RETURN_IF_FAILED(check_crop(info, options));
+    sn_preparation p = {.dataset = dataset,
+                        .augment = options->augment,
+                        .as_stored = !options->prepare,
+                        .exif = options->exif,
+                        .fast_decode = options->fast_decode,
+                        .height = info->height,
+                        .width = info->width,
+                        .pixel_bytes = 3 * (info->real ? sizeof(float) : 1)};
+    if (options->prepare) {
+        p.how = *options->prepare;
+        p.height = p.how.height;
+        p.width = p.how.width;
+    }
+    SN_RETURN_IF_FAILED(check_augment(&p, options));
+    if (!sn_multiply(p.height, p.width, &bytes) || !sn_multiply(bytes, (int64_t)p.pixel_bytes, &bytes))
+        return sn_fail(SENET_USAGE, "loader: a picture of %d x %d does not fit in memory", p.height, p.width);
+    p.picture_bytes = (size_t)bytes;
+    p.moves = p.augment.pad > 0 || p.augment.flip || p.augment.rotate > 0;
+    SN_RETURN_IF_FAILED(copy_views(options, &p));
+    *preparation = p;
+    return SENET_OK;
+}
+
+void sn_preparation_free(sn_preparation *preparation)
+{
+    free((void *)(uintptr_t)preparation->views);
+    *preparation = (sn_preparation){0};
+}
+
+/* ---- pictures ---- */
+
+/* The training crop of `image`, resized to the input's size. */
+static senet_status crop_picture(const sn_preparation *p, const sn_image *image, uint64_t key, uint8_t *out)
+{
+    const sn_preprocess *how = &p->how;
+    const sn_crop crop = sn_crop_sample(&p->augment, image->width, image->height, key);
+    if (!crop.found) { /* shorter side to the input's, and its centre */
+        const int shorter = how->height < how->width ? how->height : how->width;
+        const sn_view whole = {.side = shorter};
+        return sn_view_apply(&whole, how, image, out);
+    }
+    const sn_window window = {
+        .full_width = how->width, .full_height = how->height, .width = how->width, .height = how->height};
+    return sn_image_resample(sn_image_part(image, crop.left, crop.top, crop.width, crop.height), window, how->interpolation,
+                             out);
+}
+
+/* Every view of the sample, or its training crop, before further augmentation. */
+static senet_status read_pictures(const sn_preparation *p, int64_t index, uint64_t key, uint8_t *out, int32_t *label)
+{
+    if (p->as_stored) return sn_dataset_read(p->dataset, index, out, label);
+    sn_image image = {0};
+    senet_status status = SENET_OK;
+    SN_TRY(sn_dataset_picture(p->dataset, index, p->exif, &image, label), cleanup);
+    if (p->augment.area_max > 0)
+        status = crop_picture(p, &image, key, out);
+    else
+        for (int64_t i = 0; i < p->views_count && status == SENET_OK; i++)
+            status = sn_view_apply(&p->views[i], &p->how, &image, out + (size_t)i * p->picture_bytes);
+    if (status != SENET_OK && sn_dataset_path(p->dataset, index))
+        sn_fail_context(status, "%s", sn_dataset_path(p->dataset, index));
+cleanup:
+    sn_image_free(&image);
+    return status;
+}
+
+/* The colour that normalisation makes zero. */
+static void mean_colour(const sn_preparation *p, uint8_t rgb[3])
+{
+    const sn_dataset_info *info = &p->dataset->info;
+    for (int c = 0; c < 3; c++) {
+        float mean = p->as_stored ? info->mean[c] : p->how.mean[p->how.bgr ? 2 - c : c];
+        rgb[c] = (uint8_t)lrintf(255 * (mean < 0 ? 0 : mean > 1 ? 1 : mean));
+    }
+}
+
+/* One picture through the augmentation, `from` to `out` (the same where nothing moves). */
+static void augment_picture(const sn_preparation *p, const sn_augment_draw *draw, uint64_t key, uint8_t *from, uint8_t *out)
+{
+    const bool rotates = p->augment.rotate > 0;
+    if (rotates) { /* moved into out, then turned by way of `from` */
+        uint8_t corners[3];
+        mean_colour(p, corners);
+        sn_augment_copy(draw, p->height, p->width, p->pixel_bytes, from, out);
+        memcpy(from, out, p->picture_bytes);
+        sn_augment_rotate(draw, p->height, p->width, corners, from, out);
+    } else if (p->moves)
+        sn_augment_copy(draw, p->height, p->width, p->pixel_bytes, from, out);
+    if (p->augment.jitter > 0) sn_augment_jitter(p->augment.jitter, key, out, p->picture_bytes);
+    if (p->dataset->info.real) sn_augment_clear_cut(draw, p->width, p->pixel_bytes, out); /* bytes: the op `normalize` does it */
+}
+
+senet_status sn_prepare_sample(const sn_preparation *p, int64_t index, uint64_t key, void *scratch, uint8_t *pixels,
+                               int32_t *rects, int32_t *label)
+{
+    uint8_t *first = p->moves ? scratch : pixels;
+    SN_RETURN_IF_FAILED(read_pictures(p, index, key, first, label));
+    const sn_augment_draw draw = sn_augment_sample(&p->augment, p->height, p->width, key);
+    if (p->views_count == 1) augment_picture(p, &draw, key, first, pixels);
+    for (int64_t i = 0; i < p->views_count; i++) {
+        memcpy(rects + 8 * i, draw.valid, sizeof draw.valid);
+        memcpy(rects + 8 * i + 4, draw.cut, sizeof draw.cut);
+    }
+    return SENET_OK;
+}
