@@ -89,10 +89,17 @@ const cli_verb cli_models = {
     .description =
         "Lists the networks with the side of their input in pixels, classes, learnable parameters and multiply-adds "
         "of one image (convolutions and linear layers).\n\n"
-        "The prefix se_ puts a Squeeze-and-Excitation block into every unit. Options follow a colon, in any order: "
-        "classes=N; with SE blocks r=16 (reduction), squeeze=avg|max|none, gate=sigmoid|tanh|relu, bias=1|0, "
-        "stages=2+3 (where the blocks are: 2..4) and, in cifar_resnet*, place=standard|pre|post|identity; "
-        "pad=center|end (zero channels of the shortcut).\n\n"
+        "The prefix se_ puts a Squeeze-and-Excitation block into every unit (senet154 always has them). Options follow "
+        "a "
+        "colon, in any order: classes=N; with SE blocks r=16 (reduction), squeeze=avg|max|none, "
+        "gate=sigmoid|tanh|relu, "
+        "bias=1|0; in residual networks with SE blocks stages=2+3 (where they are: 2..5, of 32-pixel networks 2..4); "
+        "in "
+        "resnet*, resnext*, senet154 and cifar_resnet* place=standard|pre|post|identity, and but for the latter "
+        "3x3.\n\n"
+        "For weights of other origin: resnet*: down=1x1|3x3 (the convolution with the stride); resnet*, resnext*, "
+        "senet154: pool=ceil|pad1; mobilenet: width=1.0, act=relu|relu6, pad=symmetric|tf_same; cifar_resnet*, "
+        "cifar_preresnet* but 164: pad=center|end (zero channels of the shortcut).\n\n"
         "Families take other depths and widths: cifar_resnetN and cifar_preresnetN (N = 6n+2), wrnD_K (D = 6n+4), "
         "shake_shake26_2xWd, shake_even29_2xGxWd.",
     .options = options,

@@ -256,8 +256,8 @@ static void test_list(void **state)
         expect_canonical(name, name);
         assert_true(strlen(summary) > 0);
     }
-    /* the networks of NAMES.md with and without SE: 12 for 32x32 pictures, 10 for photographs; and senet154 */
-    assert_int_equal(count, 2 * 12 + 2 * 10 + 1);
+    /* at least the paper's, with and without SE: 12 for 32x32 pictures, 10 for photographs; and senet154 */
+    assert_true(count >= 2 * 12 + 2 * 10 + 1);
     assert_false(sn_zoo_list(SIZE_MAX, &name, &summary));
 }
 
