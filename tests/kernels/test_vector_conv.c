@@ -95,6 +95,54 @@ static void bias_residual_and_activation_are_joined(void **state)
             }
 }
 
+/* 1x1 layers of 1 to 70 output channels on few pixels, so that every height and width of a register tile occurs, with all that is
+ * joined to a convolution. */
+static void every_tile_of_a_pointwise_layer(void **state)
+{
+    (void)state;
+    for (int channels = 1; channels <= 70; channels++) {
+        conv_shape s = {{1 + channels % 2, 1 + channels % 5, 1 + channels % 11, 1 + channels % 19}, 1, 1, channels,
+                        1 + (channels % 3 == 0), 1, 0, 0, 0, 0};
+        static const sn_op_kind gradients[] = {SN_OP_conv2d_grad_input, SN_OP_conv2d_grad_weight};
+        for (int i = 0; i < 2; i++) {
+            vector_case c = conv_case(&s, gradients[i]);
+            vector_check(&c);
+        }
+        vector_case c = conv_case(&s, SN_OP_conv2d);
+        c.call.node.attrs.u.conv.activation = channels % 3;
+        kernel_case_input(&c.call, (sn_shape){1, 1, 1, c.call.node.shape.c}, SN_REAL);
+        sn_shape none = {0};
+        kernel_case_input(&c.call, channels % 4 ? c.call.node.shape : none, SN_REAL);
+        vector_check(&c);
+    }
+}
+
+/* Layers of the ImageNet networks, reduced in size, whose sums take several passes and whose maps several tasks. */
+static void layers_in_several_passes_and_tasks(void **state)
+{
+    (void)state;
+    static const conv_shape layers[] = {
+        {{1, 14, 14, 1032}, 1, 1, 72, 1, 1, 0, 0, 0, 0},  {{1, 14, 14, 512}, 1, 1, 100, 2, 1, 0, 0, 0, 0},
+        {{3, 7, 7, 650}, 1, 1, 64, 1, 1, 0, 0, 0, 0},     {{2, 28, 28, 64}, 1, 1, 70, 1, 1, 0, 0, 0, 0},
+        {{1, 14, 14, 130}, 3, 3, 80, 2, 1, 1, 1, 1, 1},   {{1, 17, 17, 120}, 1, 7, 72, 1, 1, 0, 3, 0, 3},
+        {{1, 17, 17, 120}, 7, 1, 72, 1, 1, 3, 0, 3, 0},   {{9, 7, 7, 96}, 3, 3, 40, 1, 1, 1, 1, 1, 1},
+        {{1, 40, 240, 3}, 7, 7, 64, 2, 1, 3, 3, 3, 3},    {{1, 19, 19, 48}, 5, 5, 64, 1, 1, 2, 2, 2, 2},
+        {{2, 17, 17, 80}, 3, 3, 96, 2, 1, 0, 0, 0, 0},    {{30, 1, 1, 700}, 1, 1, 101, 1, 1, 0, 0, 0, 0},
+        {{2, 16, 16, 96}, 3, 3, 96, 2, 2, 1, 1, 1, 1},
+    };
+    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
+        vector_case c = conv_case(&layers[i], SN_OP_conv2d_grad_input);
+        vector_check(&c);
+        c = conv_case(&layers[i], SN_OP_conv2d_grad_weight);
+        vector_check(&c);
+        c = conv_case(&layers[i], SN_OP_conv2d);
+        c.call.node.attrs.u.conv.activation = i % 2 ? SN_RELU : SN_IDENTITY;
+        kernel_case_input(&c.call, (sn_shape){1, 1, 1, c.call.node.shape.c}, SN_REAL);
+        kernel_case_input(&c.call, c.call.node.shape, SN_REAL);
+        vector_check(&c);
+    }
+}
+
 static void double_precision_is_refused(void **state)
 {
     (void)state;
@@ -111,6 +159,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_the_plain_kernel),
         cmocka_unit_test(bias_residual_and_activation_are_joined),
+        cmocka_unit_test(every_tile_of_a_pointwise_layer),
+        cmocka_unit_test(layers_in_several_passes_and_tasks),
         cmocka_unit_test(double_precision_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

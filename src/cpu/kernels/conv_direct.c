@@ -1,18 +1,27 @@
-/* conv_direct.c - direct convolution, forward and backward-data, for any kernel size, stride up to 4, padding and groups.
+/* conv_direct.c - convolution summed directly, forward and backward-data, for any kernel size, stride up to 4, padding and groups.
  *
- * See conv_plan.h for the way the work is cut and conv_tiles.h for the inner loops.  Every output is one sum in a fixed order
- * (channel block, tap, channel), so neither bands nor threads change the bits.
+ * See conv_plan.h for the way the work is cut and conv_tiles.h for the inner loops.  Activations are read where they are, in rows
+ * of pixels; only the weights are packed.  A task takes a block of pixels and some panels of output channels:
+ *
+ *     for each pass of the sum          the block's share of the input stays in the L2 cache,
+ *         for each panel                its weights too, fetched while the panel before is multiplied,
+ *             for each tile of pixels   the tile's input and the sums in the L1 cache and registers
+ *
+ * Bias, residual and activation are applied in registers before a tile is stored for the last time, and the squeeze is summed.
  * Memory: reads the input once per panel split (normally once), writes the output once; weights are re-read from the cache.
  */
 #include "cpu/kernels/activate.h"
-#include "cpu/kernels/conv_tiles.h"
+#include "cpu/kernels/conv_plan.h"
+#include "cpu/kernels/copy.h"
+#include "cpu/kernels/squeeze_sums.h"
+#include "cpu/kernels/transpose.h"
 
 static conv_plan plan_of(const sn_kernel_call *call)
 {
     const sn_conv_attrs *attrs = &call->node->attrs.u.conv;
     sn_shape in = call->input_nodes[0]->shape, weight = call->input_nodes[1]->shape, out = call->node->shape;
-    return call->node->op == SN_OP_conv2d ? conv_plan_forward(attrs, in, weight, out, PANEL)
-                                          : conv_plan_backward(attrs, in, weight, out, PANEL);
+    return call->node->op == SN_OP_conv2d ? conv_plan_forward(attrs, in, weight, out)
+                                          : conv_plan_backward(attrs, in, weight, out);
 }
 
 static const char *refuse(const sn_kernel_call *call)
@@ -24,139 +33,309 @@ static const char *refuse(const sn_kernel_call *call)
     return NULL;
 }
 
+static const char *refuse_pointwise(const sn_kernel_call *call)
+{
+    const sn_conv_attrs *attrs = &call->node->attrs.u.conv;
+    if (attrs->groups != 1 || !conv_is_pointwise(attrs, call->input_nodes[1]->shape)) return "not a dense 1x1 convolution";
+    return refuse(call);
+}
+
+/* Where every image has blocks of its own, the last value of a pixel is known when its tile is stored, and a group's last vector
+ * does not reach into the next group. */
+static bool squeezes(const sn_kernel_call *call)
+{
+    conv_plan plan = plan_of(call);
+    return plan.images == call->node->shape.n && clamp_is(call->node->attrs.u.conv.activation) &&
+           (plan.groups == 1 || plan.group_out % VF == 0);
+}
+
+/* ---- scratch memory: the copied blocks of the workers, then the sums of the squeeze ---- */
+
+static size_t copies_bytes(const conv_plan *p, int threads)
+{
+    return sn_align((size_t)p->buffer_floats * (size_t)threads * sizeof(float), SN_ALIGNMENT);
+}
+
 static size_t scratch_bytes(const sn_kernel_call *call)
 {
     conv_plan plan = plan_of(call);
-    return (size_t)plan.buffer_floats * (size_t)call->threads * sizeof(float);
+    return copies_bytes(&plan, call->threads) + squeeze_bytes(call, plan.blocks_y * plan.blocks_x);
 }
 
-/* ---- weights: [panel][phase][channel block][tap][channel][PANEL], output channels past the group's end zero ---- */
+/* ---- weights: [group][panel][phase][tap][input channel][width]; a panel is PANEL wide, a group's last one as many vectors as
+ * it needs, with zeros behind its channels ---- */
 
-static size_t panel_floats(const conv_plan *plan) { return (size_t)(plan->group_in * plan->taps_count * PANEL); }
+typedef struct conv_panel {
+    int64_t group, in, out; /* first channels of the group's input and of the panel's output, in the tensors */
+    int64_t channels;
+    int width;              /* floats of a packed row */
+    int64_t packed;         /* where its weights begin */
+} conv_panel;
+
+static conv_panel panel_at(const conv_plan *p, int64_t index)
+{
+    int64_t group = index / p->group_panels, first = index % p->group_panels * PANEL;
+    conv_panel panel = {.group = group, .in = group * p->group_in, .out = group * p->group_out + first,
+                        .channels = sn_min64(PANEL, p->group_out - first),
+                        .packed = group * p->group_floats + first * p->steps};
+    panel.width = (int)sn_ceil_div(panel.channels, VF) * VF;
+    return panel;
+}
 
 static size_t packed_bytes(const sn_kernel_call *call)
 {
     conv_plan plan = plan_of(call);
-    return (size_t)plan.panels * panel_floats(&plan) * sizeof(float);
+    return (size_t)(plan.groups * plan.group_floats) * sizeof(float);
 }
 
-static void pack_forward(const conv_plan *p, const float *weight, float *packed)
+typedef struct pack_job {
+    conv_plan plan;
+    const float *weight; /* HWIO of the convolution */
+    float *packed;
+} pack_job;
+
+static void pack_forward(void *context, int64_t index, int worker)
 {
-    for (int64_t panel = 0; panel < p->panels; panel++) {
-        int64_t out = panel % p->group_panels * PANEL, outs = sn_min64(PANEL, p->group_out - out);
-        const float *from = weight + panel / p->group_panels * p->group_out + out;
-        for (int64_t block = 0; block < p->group_in; block += CHANNEL_BLOCK)
-            for (int t = 0; t < p->taps_count; t++)
-                for (int64_t c = block; c < sn_min64(p->group_in, block + CHANNEL_BLOCK); c++, packed += PANEL) {
-                    int64_t tap = p->taps[t].ky * p->kernel_w + p->taps[t].kx;
-                    memcpy(packed, from + (tap * p->group_in + c) * p->weight_out, (size_t)outs * sizeof(float));
-                    memset(packed + outs, 0, (size_t)(PANEL - outs) * sizeof(float));
-                }
+    (void)worker;
+    const pack_job *job = context;
+    const conv_plan *p = &job->plan;
+    conv_panel panel = panel_at(p, index);
+    float *to = job->packed + panel.packed;
+    for (int t = 0; t < p->taps_count; t++) {
+        int64_t tap = p->taps[t].ky * p->kernel_w + p->taps[t].kx;
+        const float *from = job->weight + tap * p->group_in * p->weight_out + panel.out;
+        for (int64_t c = 0; c < p->group_in; c++, to += panel.width, from += p->weight_out) {
+            copy_floats(to, from, panel.channels);
+            clear_floats(to + panel.channels, panel.width - panel.channels);
+        }
     }
 }
 
-/* Here "in" are the convolution's output channels (weight columns) and "out" its input channels (weight rows). */
-static void pack_backward(const conv_plan *p, const float *weight, float *packed)
+/* rows x cols floats, at most VF each, from rows that lie `stride` apart to columns that do: zeros up to VF columns. */
+static void transpose_floats(const float *from, int64_t stride, int64_t rows, int64_t cols, float *to, int64_t to_stride)
 {
-    for (int64_t panel = 0; panel < p->panels; panel++) {
-        int64_t out = panel % p->group_panels * PANEL, outs = sn_min64(PANEL, p->group_out - out);
-        for (int phase = 0; phase < p->phases_count; phase++)
-            for (int64_t block = 0; block < p->group_in; block += CHANNEL_BLOCK)
-                for (int t = p->phases[phase].first_tap; t < p->phases[phase].first_tap + p->phases[phase].taps; t++) {
-                    int64_t tap = p->taps[t].ky * p->kernel_w + p->taps[t].kx;
-                    int64_t ins = sn_min64(CHANNEL_BLOCK, p->group_in - block);
-                    const float *from = weight + (tap * p->group_out + out) * p->weight_out +
-                                        panel / p->group_panels * p->group_in + block;
-                    for (int64_t c = 0; c < ins; c++, packed += PANEL) {
-                        for (int64_t o = 0; o < outs; o++) packed[o] = from[o * p->weight_out + c];
-                        memset(packed + outs, 0, (size_t)(PANEL - outs) * sizeof(float));
-                    }
-                }
+    vf square[VF];
+    for (int64_t i = 0; i < VF; i++) square[i] = i < rows ? vf_load_n(from + i * stride, cols) : (vf){0};
+    vf_transpose(square);
+    for (int64_t i = 0; i < cols; i++) vf_store(to + i * to_stride, square[i]);
+}
+
+/* Here "in" are the convolution's output channels (weight columns) and "out" its input channels (weight rows). */
+static void pack_backward(void *context, int64_t index, int worker)
+{
+    (void)worker;
+    const pack_job *job = context;
+    const conv_plan *p = &job->plan;
+    conv_panel panel = panel_at(p, index);
+    float *to = job->packed + panel.packed;
+    for (int t = 0; t < p->taps_count; t++, to += p->group_in * panel.width) {
+        int64_t tap = p->taps[t].ky * p->kernel_w + p->taps[t].kx;
+        const float *from = job->weight + (tap * p->group_out + panel.out - panel.group * p->group_out) * p->weight_out + panel.in;
+        for (int64_t c = 0; c < p->group_in; c += VF)
+            for (int64_t o = 0; o < panel.width; o += VF)
+                transpose_floats(from + o * p->weight_out + c, p->weight_out, sn_min64(VF, panel.channels - o),
+                                 sn_min64(VF, p->group_in - c), to + c * panel.width + o, panel.width);
     }
 }
 
 static void pack(const sn_kernel_call *call, void *packed)
 {
-    conv_plan plan = plan_of(call);
-    if (call->node->op == SN_OP_conv2d)
-        pack_forward(&plan, call->inputs[1], packed);
-    else
-        pack_backward(&plan, call->inputs[1], packed);
+    pack_job job = {.plan = plan_of(call), .weight = call->inputs[1], .packed = packed};
+    int threads = job.plan.groups * job.plan.group_floats * 4 < SN_SMALL_BYTES ? 1 : call->threads;
+    sn_parallel_for(threads, job.plan.panels, call->node->op == SN_OP_conv2d ? pack_forward : pack_backward, &job);
 }
 
-/* ---- run ---- */
+/* ---- a block ---- */
 
 typedef struct conv_run {
     conv_plan plan;
     const float *in, *packed, *bias, *residual;
     float *out, *scratch;
     sn_activation activation;
+    squeeze_sums squeeze;
 } conv_run;
 
-/* The output side of one panel and phase of a task. */
-typedef struct conv_target {
-    const conv_run *run;
-    conv_tile tile;  /* everything but the pixels */
-    int64_t channels; /* valid channels of the panel */
-    int64_t x_row, x_col; /* floats in the copied band */
-    int64_t y_row, y_col; /* floats in the output */
-    ptrdiff_t first;      /* of the output pixel (0, 0) of the band */
-    bool direct;          /* tiles may write to the output themselves */
-} conv_target;
+/* Output pixels of a phase: images [n0, n1), rows [y0, y1), columns [x0, x1). */
+typedef struct conv_block {
+    int64_t n0, n1, y0, y1, x0, x1;
+    int64_t index; /* within the image */
+} conv_block;
 
-/* Runs of `pixels` neighbouring pixels at (row, col) of the band, and at (row2, col2) if runs == 2. */
-static void compute_tile(const conv_target *target, const float *band, int pixels, int runs, const int64_t at[2][2])
+/* Copies the input of a block: rows outside the image are left out, columns outside are zero. */
+static void copy_block(const conv_run *run, const conv_block *b, float *buffer)
 {
-    const conv_run *run = target->run;
-    float buffer[2 * TILE_PIXELS * PANEL];
-    conv_tile tile = target->tile;
-    ptrdiff_t x[2], y[2];
-    for (int r = 0; r < runs; r++) {
-        x[r] = at[r][0] * target->x_row + at[r][1] * target->x_col;
-        y[r] = target->first + at[r][0] * target->y_row + at[r][1] * target->y_col;
-    }
-    tile.x = band + x[0];
-    if (runs == 2) tile.x_run = x[1] - x[0];
-    if (target->direct) {
-        tile.y = run->out + y[0];
-        tile.y_pixel = target->y_col;
-        if (runs == 2) tile.y_run = y[1] - y[0];
-        conv_tiles[pixels - 1][runs - 1](&tile);
-        return;
-    }
-    tile.y = buffer;
-    tile.y_pixel = PANEL;
-    tile.y_run = TILE_PIXELS * PANEL;
-    conv_tiles[pixels - 1][runs - 1](&tile);
-    for (int r = 0; r < runs; r++)
-        for (int i = 0; i < pixels; i++) {
-            float *v = buffer + (r * TILE_PIXELS + i) * PANEL;
-            ptrdiff_t to = y[r] + i * target->y_col;
-            if (run->residual)
-                for (int64_t c = 0; c < target->channels; c++) v[c] += run->residual[to + c];
-            sn_activate_row(v, target->channels, run->activation);
-            memcpy(run->out + to, v, (size_t)target->channels * sizeof(float));
+    const conv_plan *p = &run->plan;
+    int64_t cols = (b->x1 - b->x0 - 1) * p->step + p->right - p->left + 1, x = b->x0 * p->step + p->left;
+    int64_t before = sn_min64(sn_max64(-x, 0), cols), end = sn_max64(sn_min64(p->in_w - x, cols), before);
+    int64_t first = b->y0 * p->step + p->top, last = (b->y1 - 1) * p->step + p->bottom;
+    for (int64_t n = b->n0; n < b->n1; n++)
+        for (int64_t row = sn_max64(first, 0); row <= last && row < p->in_h; row++) {
+            float *to = buffer + (n - b->n0) * p->image_floats + (row - first) * p->row_floats;
+            const float *from = run->in + ((n * p->in_h + row) * p->in_w + x + before) * p->in_c;
+            clear_floats(to, before * p->in_c);
+            memcpy(to + before * p->in_c, from, (size_t)((end - before) * p->in_c) * sizeof(float));
+            clear_floats(to + end * p->in_c, (cols - end) * p->in_c);
         }
 }
 
-/* Covers rows x cols pixels with runs of nearly equal length, two runs at a time. */
-static void compute_pixels(const conv_target *target, const float *band, int64_t rows, int64_t cols)
+/* One panel and pass of a phase of a block. */
+typedef struct conv_target {
+    const conv_run *run;
+    const conv_block *block;
+    const conv_phase *phase;
+    conv_panel panel;
+    conv_tile tile;        /* all but the places */
+    int64_t first_segment; /* of the pass, in the phase */
+    ptrdiff_t origin;      /* of what tile.x points to, in the input */
+    bool last;             /* pass */
+    const float *ahead;    /* weights to fetch in tiles_count parts */
+    int64_t ahead_parts, ahead_floats, tiles_done;
+} conv_target;
+
+/* Panels whose last vector is not full: the tile works on a copy of its outputs. */
+static void compute_partial_tile(const conv_target *target, conv_tile *tile, int64_t pixels)
 {
-    int64_t pieces = sn_ceil_div(cols, TILE_PIXELS), small = cols / pieces, large_pieces = cols % pieces;
-    for (int size = 0; size < 2; size++) { /* first the longer runs, then the shorter ones */
-        int64_t first = size == 0 ? 0 : large_pieces, last = size == 0 ? large_pieces : pieces;
-        int pixels = (int)(size == 0 ? small + 1 : small), waiting = 0;
-        int64_t at[2][2];
-        for (int64_t row = 0; row < rows; row++)
-            for (int64_t piece = first; piece < last; piece++) {
-                at[waiting][0] = row;
-                at[waiting][1] = piece * small + sn_min64(piece, large_pieces);
-                if (++waiting == 2) {
-                    compute_tile(target, band, pixels, 2, at);
-                    waiting = 0;
-                }
-            }
-        if (waiting) compute_tile(target, band, pixels, 1, at);
+    float y[MOST_TILE_PIXELS * PANEL], residual[MOST_TILE_PIXELS * PANEL];
+    int64_t channels = target->panel.channels, width = target->panel.width;
+    float *out = tile->y;
+    for (int64_t i = 0; i < pixels; i++) {
+        vf_store(y + (i + 1) * width - VF, (vf){0});
+        vf_store(residual + (i + 1) * width - VF, (vf){0});
+        if (!tile->bias) copy_floats(y + i * width, out + i * tile->y_pixel, channels);
+        if (tile->residual) copy_floats(residual + i * width, tile->residual + i * tile->y_pixel, channels);
+    }
+    conv_tile copy = *tile;
+    copy.y = y;
+    if (copy.residual) copy.residual = residual;
+    copy.y_pixel = width;
+    conv_tiles[width / VF - 1][pixels - 1](&copy);
+    for (int64_t i = 0; i < pixels; i++) copy_floats(out + i * tile->y_pixel, y + i * width, channels);
+}
+
+/* `pixels` pixels that lie side by side from (n, row, col) on. */
+static void compute_tile(conv_target *target, int64_t n, int64_t row, int64_t col, int64_t pixels)
+{
+    const conv_run *run = target->run;
+    const conv_plan *p = &run->plan;
+    conv_tile *tile = &target->tile;
+    int64_t y = ((n * p->out_h + target->phase->row0 + row * p->out_step) * p->out_w + target->phase->col0 +
+                 col * p->out_step) * p->out_c + target->panel.out;
+    tile->at = n * p->image_floats + row * p->step * p->row_floats + col * p->step * p->in_c - target->origin + target->panel.in;
+    tile->y = run->out + y;
+    tile->residual = target->last && run->residual ? run->residual + y : NULL;
+    tile->squeeze = target->last ? squeeze_row(&run->squeeze, n, target->block->index) : NULL;
+    if (tile->squeeze) tile->squeeze += target->panel.out;
+    tile->ahead = target->tiles_done < target->ahead_parts ? target->ahead + target->tiles_done * target->ahead_floats : tile->w;
+    target->tiles_done++;
+    if (target->panel.channels == target->panel.width)
+        conv_tiles[target->panel.width / VF - 1][pixels - 1](tile);
+    else
+        compute_partial_tile(target, tile, pixels);
+    if (target->last && !clamp_is(run->activation))
+        for (int64_t i = 0; i < pixels; i++) sn_activate_row(tile->y + i * tile->y_pixel, target->panel.channels, run->activation);
+}
+
+/* A row of the block, without the segments that fall outside the image, in tiles of nearly equal size. */
+static void compute_row(conv_target *target, int64_t n, int64_t row, const conv_tile *pass)
+{
+    const conv_plan *p = &target->run->plan;
+    const conv_phase *phase = target->phase;
+    const int *rows = p->segment_row + phase->first_segment + target->first_segment;
+    int64_t first = 0, last = pass->segments, in_row = row * p->step;
+    while (first < last && in_row + rows[first] < 0) first++;
+    while (first < last && in_row + rows[last - 1] >= p->in_h) last--;
+    target->tile.segments = last - first;
+    target->tile.x_offset = pass->x_offset + first;
+    target->tile.w = pass->w + first * phase->length * target->panel.width;
+    int64_t x0 = target->block->x0, x1 = sn_min64(target->block->x1, phase->cols);
+    int64_t most = conv_tile_pixels[target->panel.width / VF - 1];
+    int64_t tiles = sn_ceil_div(x1 - x0, most), size = (x1 - x0) / tiles, larger = (x1 - x0) % tiles;
+    for (int64_t i = 0, col = x0; i < tiles; i++) {
+        int64_t pixels = size + (i < larger);
+        compute_tile(target, n, row, col, pixels);
+        col += pixels;
+    }
+}
+
+/* ---- passes and panels ---- */
+
+/* The part of a panel's weights that a pass sees. */
+typedef struct conv_pass {
+    int64_t first_segment, segments;
+    int64_t offset, length; /* the floats of each segment */
+    int64_t step;           /* of the panel's packed weights */
+} conv_pass;
+
+static conv_pass pass_at(const conv_plan *p, const conv_phase *phase, int64_t index)
+{
+    conv_pass pass = {.first_segment = index / phase->chunks * phase->pass_segments,
+                      .offset = index % phase->chunks * phase->chunk_length};
+    pass.segments = sn_min64(phase->pass_segments, phase->segments - pass.first_segment);
+    pass.length = sn_min64(phase->chunk_length, phase->length - pass.offset);
+    pass.step = phase->first_tap * p->group_in + pass.first_segment * phase->length + pass.offset;
+    return pass;
+}
+
+/* Weights behind this panel's in the order of the loops: to be fetched while it is multiplied. */
+static void look_ahead(conv_target *target, const conv_pass *pass, int64_t next_panel, const conv_pass *next_pass)
+{
+    const conv_run *run = target->run;
+    conv_panel panel = panel_at(&run->plan, next_panel);
+    target->ahead = run->packed + panel.packed + next_pass->step * panel.width;
+    target->ahead_floats = pass->segments * pass->length * LINE_FLOATS;
+    target->ahead_parts = sn_ceil_div(panel.width, LINE_FLOATS);
+}
+
+static void compute_panel(conv_target *target, int64_t index, const conv_pass *pass, bool first)
+{
+    const conv_run *run = target->run;
+    const conv_plan *p = &run->plan;
+    static const float zeros[PANEL];
+    float bias[PANEL];
+    conv_panel panel = panel_at(p, index);
+    target->panel = panel;
+    ptrdiff_t offsets[PLAN_TAPS];
+    for (int64_t s = 0; s < pass->segments; s++)
+        offsets[s] = p->segment_offset[target->phase->first_segment + pass->first_segment + s] + pass->offset;
+    conv_tile *tile = &target->tile;
+    tile->x_offset = offsets;
+    tile->segments = pass->segments;
+    tile->length = pass->length;
+    tile->w = run->packed + panel.packed + pass->step * panel.width;
+    tile->bias = NULL;
+    if (first) {
+        tile->bias = run->bias ? bias : zeros;
+        if (run->bias) copy_floats(bias, run->bias + panel.out, panel.channels);
+        if (run->bias) clear_floats(bias + panel.channels, panel.width - panel.channels);
+    }
+    tile->activation = target->last && clamp_is(run->activation) ? run->activation : SN_IDENTITY;
+    target->first_segment = pass->first_segment;
+    target->tiles_done = 0;
+    conv_tile whole = *tile;
+    for (int64_t n = target->block->n0; n < target->block->n1; n++) {
+        float *sums = squeeze_row(&run->squeeze, n, target->block->index);
+        if (sums && target->last) clear_floats(sums + panel.out, panel.width);
+        for (int64_t row = target->block->y0; row < sn_min64(target->block->y1, target->phase->rows); row++)
+            compute_row(target, n, row, &whole);
+    }
+}
+
+static void compute_block(const conv_run *run, const conv_block *block, const conv_phase *phase, const float *x, ptrdiff_t origin,
+                          int64_t first_panel, int64_t last_panel)
+{
+    const conv_plan *p = &run->plan;
+    conv_target target = {.run = run, .block = block, .phase = phase, .origin = origin};
+    target.tile.x = x;
+    target.tile.x_pixel = p->step * p->in_c;
+    target.tile.y_pixel = p->out_step * p->out_c;
+    for (int64_t k = 0; k < phase->passes; k++) {
+        conv_pass pass = pass_at(p, phase, k), next = pass_at(p, phase, sn_min64(k + 1, phase->passes - 1));
+        target.last = k == phase->passes - 1;
+        for (int64_t panel = first_panel; panel < last_panel; panel++) {
+            bool more = panel + 1 < last_panel;
+            look_ahead(&target, &pass, more ? panel + 1 : first_panel, more ? &pass : &next);
+            compute_panel(&target, panel, &pass, k == 0);
+        }
     }
 }
 
@@ -164,41 +343,26 @@ static void compute_task(void *context, int64_t index, int worker)
 {
     const conv_run *run = context;
     const conv_plan *p = &run->plan;
-    float *band = run->scratch + worker * p->buffer_floats;
     int64_t split = index % p->panel_splits;
     index /= p->panel_splits;
-    int64_t x0 = index % p->bands_x * p->band_cols, y0 = index / p->bands_x % p->bands_y * p->band_rows;
-    int64_t image = index / p->bands_x / p->bands_y;
-    int64_t first_panel = split * p->panels_each, last_panel = sn_min64(p->panels, first_panel + p->panels_each);
-    conv_copy_band(p, run->in + image * p->in_h * p->in_w * p->in_c, band, y0, x0, first_panel / p->group_panels,
-                   (last_panel - 1) / p->group_panels + 1, 0, p->buffer_rows);
-
-    static const float zeros[PANEL];
-    for (int64_t panel = first_panel; panel < last_panel; panel++) {
-        int64_t group = panel / p->group_panels, channel = panel % p->group_panels * PANEL;
-        float bias[PANEL] = {0};
-        conv_target target = {.run = run, .channels = sn_min64(PANEL, p->group_out - channel)};
-        channel += group * p->group_out;
-        if (run->bias) memcpy(bias, run->bias + channel, (size_t)target.channels * sizeof(float));
-        target.direct = target.channels == PANEL && !run->residual && run->activation == SN_IDENTITY;
-        target.tile = (conv_tile){.block_floats = p->block_floats, .channels = p->group_in,
-                                  .start = run->bias ? bias : zeros};
-        target.x_row = p->step * p->row_floats;
-        target.x_col = CHANNEL_BLOCK;
-        target.y_row = p->out_step * p->out_w * p->out_c;
-        target.y_col = p->out_step * p->out_c;
-        for (int k = 0; k < p->phases_count; k++) {
-            const conv_phase *phase = &p->phases[k];
-            int64_t rows = sn_min64(p->band_rows, phase->rows - y0), cols = sn_min64(p->band_cols, phase->cols - x0);
-            if (rows <= 0 || cols <= 0) continue;
-            target.tile.taps = phase->taps;
-            target.tile.tap_offset = p->tap_offset + phase->first_tap;
-            target.tile.w = run->packed + panel * (int64_t)panel_floats(p) + phase->first_tap * p->group_in * PANEL;
-            target.first = ((image * p->out_h + phase->row0 + y0 * p->out_step) * p->out_w + phase->col0 +
-                            x0 * p->out_step) * p->out_c + channel;
-            compute_pixels(&target, band + group * p->group_blocks * p->block_floats, rows, cols);
-        }
+    conv_block b = {.x0 = index % p->blocks_x * p->block_cols, .y0 = index / p->blocks_x % p->blocks_y * p->block_rows,
+                    .n0 = index / p->blocks_x / p->blocks_y * p->block_images};
+    b.index = index % (p->blocks_x * p->blocks_y);
+    b.x1 = sn_min64(b.x0 + p->block_cols, p->phases[0].cols);
+    b.y1 = sn_min64(b.y0 + p->block_rows, p->phases[0].rows);
+    b.n1 = sn_min64(b.n0 + p->block_images, p->images);
+    const float *x = run->in;
+    ptrdiff_t origin = 0;
+    if (p->copied) {
+        float *buffer = run->scratch + worker * p->buffer_floats;
+        copy_block(run, &b, buffer);
+        x = buffer;
+        origin = b.n0 * p->image_floats + b.y0 * p->step * p->row_floats + b.x0 * p->step * p->in_c;
     }
+    for (int k = 0; k < p->phases_count; k++)
+        if (b.x0 < p->phases[k].cols && b.y0 < p->phases[k].rows)
+            compute_block(run, &b, &p->phases[k], x, origin, split * p->panels_each,
+                          sn_min64(p->panels, (split + 1) * p->panels_each));
 }
 
 static void run(const sn_kernel_call *call)
@@ -211,27 +375,27 @@ static void run(const sn_kernel_call *call)
         run.activation = call->node->attrs.u.conv.activation;
     }
     const conv_plan *p = &run.plan;
-    int64_t macs = p->images * p->out_h * p->out_w * p->out_c * p->group_in * p->taps_count / (p->out_step * p->out_step);
+    run.squeeze = squeeze_begin(call, (float *)((char *)call->scratch + copies_bytes(p, call->threads)), p->blocks_y * p->blocks_x);
+    int64_t macs = p->images * p->out_h * p->out_w * p->out_c * p->steps / (p->out_step * p->out_step);
     int threads = macs < SN_SMALL_MACS ? 1 : call->threads;
-    sn_parallel_for(threads, p->images * p->bands_y * p->bands_x * p->panel_splits, compute_task, &run);
+    sn_parallel_for(threads, p->blocks_n * p->blocks_y * p->blocks_x * p->panel_splits, compute_task, &run);
+    squeeze_finish(&run.squeeze);
 }
 
-const sn_kernel SN_KERNEL_SYMBOL(conv2d_direct) = {
-    .name = SN_KERNEL_NAME(conv2d_direct),
-    .op = SN_OP_conv2d,
-    .refuse = refuse,
-    .scratch_bytes = scratch_bytes,
-    .packed_bytes = packed_bytes,
-    .pack = pack,
-    .run = run,
-};
+/* The same kernel under the names by which profiles tell 1x1 convolutions apart. */
+#define DENSE_KERNEL(base, kind, refusal, squeezing)                                                                 \
+    const sn_kernel SN_KERNEL_SYMBOL(base) = {                                                                       \
+        .name = SN_KERNEL_NAME(base),                                                                                \
+        .op = kind,                                                                                                  \
+        .refuse = refusal,                                                                                           \
+        .scratch_bytes = scratch_bytes,                                                                              \
+        .packed_bytes = packed_bytes,                                                                                \
+        .pack = pack,                                                                                                \
+        .run = run,                                                                                                  \
+        .squeezes = squeezing,                                                                                       \
+    }
 
-const sn_kernel SN_KERNEL_SYMBOL(conv2d_grad_input_direct) = {
-    .name = SN_KERNEL_NAME(conv2d_grad_input_direct),
-    .op = SN_OP_conv2d_grad_input,
-    .refuse = refuse,
-    .scratch_bytes = scratch_bytes,
-    .packed_bytes = packed_bytes,
-    .pack = pack,
-    .run = run,
-};
+DENSE_KERNEL(conv2d_pointwise, SN_OP_conv2d, refuse_pointwise, squeezes);
+DENSE_KERNEL(conv2d_direct, SN_OP_conv2d, refuse, squeezes);
+DENSE_KERNEL(conv2d_grad_input_pointwise, SN_OP_conv2d_grad_input, refuse_pointwise, NULL);
+DENSE_KERNEL(conv2d_grad_input_direct, SN_OP_conv2d_grad_input, refuse, NULL);

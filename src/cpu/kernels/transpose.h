@@ -1,0 +1,32 @@
+/* transpose.h - a square of VF x VF floats in vectors, transposed. */
+#ifndef SN_CPU_KERNELS_TRANSPOSE_H
+#define SN_CPU_KERNELS_TRANSPOSE_H
+
+#include "cpu/kernels/vector.h"
+
+/* The lower or upper halves of a and b, lane by lane in turn. */
+#if SN_VECTOR_FLOATS == 16
+#define VF_LOWER(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define VF_UPPER(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif SN_VECTOR_FLOATS == 8
+#define VF_LOWER(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define VF_UPPER(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#else
+#define VF_LOWER(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define VF_UPPER(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+
+/* rows[i] lane k becomes rows[k] lane i.  Each round interleaves row i with row i + VF / 2; log2(VF) rounds transpose. */
+SN_INLINE void vf_transpose(vf rows[VF])
+{
+    SN_UNROLL for (int round = 1; round < VF; round *= 2) {
+        vf mixed[VF];
+        SN_UNROLL for (int i = 0; i < VF / 2; i++) {
+            mixed[2 * i] = VF_LOWER(rows[i], rows[i + VF / 2]);
+            mixed[2 * i + 1] = VF_UPPER(rows[i], rows[i + VF / 2]);
+        }
+        SN_UNROLL for (int i = 0; i < VF; i++) rows[i] = mixed[i];
+    }
+}
+
+#endif
