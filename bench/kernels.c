@@ -99,7 +99,7 @@ static double time_case(kernel_case *c, const options *o, const char *shape)
     float *blocks[SN_MAX_INPUTS] = {NULL}, *output = NULL;
     void *packed = NULL, *scratch = NULL;
     kernel_case_bind(c, o->threads, SN_FLOAT);
-    const sn_kernel *kernel = sn_cpu_choose(&c->call, false);
+    const sn_kernel *kernel = sn_cpu_choose(&c->call, 1, false);
     if (o->word && !strstr(kernel->name, o->word)) return 0;
     for (int i = 0; i < c->node.inputs_count; i++) {
         c->call.inputs[i] = blocks[i] = filled(sn_shape_elements(c->inputs[i].shape));

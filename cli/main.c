@@ -2,8 +2,10 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "help.h"
 #include "report.h"
 #include "verbs.h"
@@ -53,9 +55,15 @@ static int run(int count, char *const *words)
     return 0;
 }
 
+static void log_to_standard_error(const char *line)
+{
+    fprintf(stderr, "%s\n", line);
+}
+
 int main(int count, char **words)
 {
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is then a failing write, reported like a full disk */
+    sn_log_open(getenv("SENET_LOG"), log_to_standard_error);
     int code = run(count > 0 ? count - 1 : 0, words + 1);
     senet_status status = cli_output_flush();
     if (status != SENET_OK && code != SENET_CANNOT_WRITE) code = cli_finish(status);

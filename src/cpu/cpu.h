@@ -10,9 +10,10 @@ typedef enum sn_isa { SN_ISA_BASELINE, SN_ISA_AVX2, SN_ISA_AVX512, SN_ISA_AVX512
 sn_isa sn_cpu_isa(void);
 const char *sn_cpu_isa_name(sn_isa isa);
 
-/* The first kernel that takes the call: vector kernels of the level in use, best first, then the plain one, which takes
- * everything.  NULL only for an op without kernel (sources). */
-const sn_kernel *sn_cpu_choose(const sn_kernel_call *call, bool reference_only);
+/* The first kernel that takes all of these calls of one node, which differ in the number of images: vector kernels of the
+ * level in use, best first, then the plain one, which takes everything.  NULL only for an op without kernel (sources).
+ * The log's topic "dispatch" tells which it was, and why those before it refused. */
+const sn_kernel *sn_cpu_choose(const sn_kernel_call *calls, int count, bool reference_only);
 
 /* Every kernel that could run an op, best first, for tests and benches; ends with NULL. */
 const sn_kernel *const *sn_cpu_candidates(sn_op_kind op, sn_precision precision, sn_isa isa);

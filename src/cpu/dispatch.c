@@ -1,7 +1,11 @@
 /* dispatch.c - which kernel runs a node.  kernels/list.inc names the vector kernels, best first; each ISA level has its own
  * build of all of them.  A level looks through its own list, then the plain kernel takes what is left. */
+#include <stdio.h>
+
+#include "base/log.h"
 #include "cpu/cpu.h"
 #include "cpu/ref/ref.h"
+#include "ops/op.h"
 
 /* ---- the vector kernels, a NULL-ended list a level ---- */
 
@@ -65,13 +69,39 @@ static const sn_kernel *const plain[SN_OP_COUNT][2] = {
 #undef SN_OP
 };
 
-const sn_kernel *sn_cpu_choose(const sn_kernel_call *call, bool reference_only)
+/* Why the kernel does not take one of the calls, or NULL. */
+static const char *refusal_of(const sn_kernel *kernel, const sn_kernel_call *calls, int count)
 {
-    if (call->precision == SN_FLOAT && !reference_only) {
-        for (const sn_kernel *const *k = level_kernels(sn_cpu_isa()); *k; k++)
-            if ((*k)->op == call->node->op && (!(*k)->refuse || !(*k)->refuse(call))) return *k;
+    const char *why = NULL;
+    for (int i = 0; i < count && kernel->refuse && !why; i++) why = kernel->refuse(&calls[i]);
+    return why;
+}
+
+/* "conv2d 'layer1.0.relu1', 1x56x56x64: conv2d_direct_f32__avx512; not conv2d_matvec_f32__avx512: a residual" */
+static void log_choice(const sn_kernel_call *calls, int count, const sn_kernel *chosen, const sn_kernel *const *level)
+{
+    char refused[800] = "";
+    size_t used = 0;
+    for (const sn_kernel *const *k = level; k && *k && *k != chosen; k++) {
+        if ((*k)->op != chosen->op || used >= sizeof refused) continue;
+        used += (size_t)snprintf(refused + used, sizeof refused - used, "; not %s: %s", (*k)->name,
+                                 refusal_of(*k, calls, count));
     }
-    return plain[call->node->op][call->precision];
+    sn_log("dispatch", "%s, %s: %s%s", sn_node_title(calls->node), sn_shape_text(calls->node->shape), chosen->name, refused);
+}
+
+const sn_kernel *sn_cpu_choose(const sn_kernel_call *calls, int count, bool reference_only)
+{
+    sn_op_kind op = calls->node->op;
+    const sn_kernel *chosen = plain[op][calls->precision];
+    const sn_kernel *const *level = calls->precision == SN_FLOAT && !reference_only ? level_kernels(sn_cpu_isa()) : NULL;
+    for (const sn_kernel *const *k = level; k && *k; k++)
+        if ((*k)->op == op && !refusal_of(*k, calls, count)) {
+            chosen = *k;
+            break;
+        }
+    if (chosen && chosen->run && sn_log_wants("dispatch")) log_choice(calls, count, chosen, level);
+    return chosen;
 }
 
 const sn_kernel *const *sn_cpu_candidates(sn_op_kind op, sn_precision precision, sn_isa isa)

@@ -25,10 +25,13 @@ typedef struct buffer {
 
 typedef struct planner {
     const sn_graph *graph;
+    const sn_node_needs *needs;
     sn_precision precision;
     sn_plan *plan;
     int32_t *last_use;  /* by node: step of the last reader */
     int32_t *buffer_of; /* by node: index into buffers, or -1 */
+    int32_t *segment;   /* by node: the first node of its segment: neighbours that take turns on group after group */
+    bool *crosses;      /* by node: read outside its segment, so that it is kept for the whole batch */
     buffer *buffers;
     size_t buffers_count;
 } planner;
@@ -78,6 +81,51 @@ static void find_last_uses(planner *p)
     for (size_t i = 0; i < g->outputs_count; i++) p->last_use[g->outputs[i].node] = INT32_MAX;
 }
 
+/* Nodes with the same group of images run one behind the other for each group; what stays among them is kept for one group. */
+static void find_segments(planner *p)
+{
+    const sn_graph *g = p->graph;
+    for (size_t i = 0; i < g->nodes_count; i++) {
+        p->segment[i] = i > 0 && p->needs[i].group == p->needs[i - 1].group ? p->segment[i - 1] : (int32_t)i;
+        p->crosses[i] = false;
+    }
+    for (size_t i = 0; i < g->outputs_count; i++) p->crosses[g->outputs[i].node] = true;
+    for (size_t i = 0; i < g->nodes_count; i++)
+        for (int k = 0; k < g->nodes[i].inputs_count; k++) {
+            sn_id input = g->nodes[i].inputs[k];
+            if (input != SN_NONE && p->segment[p->needs[input].written_by] != p->segment[i]) p->crosses[input] = true;
+        }
+}
+
+/* Whether node's step runs once for the whole batch. */
+static bool runs_once(const planner *p, sn_id id) { return p->needs[id].group == p->graph->batch; }
+
+static size_t kept_bytes(const planner *p, sn_id id)
+{
+    size_t all = sn_node_bytes(&p->graph->nodes[id], p->precision);
+    sn_id writer = p->needs[id].written_by;
+    return p->crosses[id] || runs_once(p, writer) ? all : all / (size_t)p->graph->batch * (size_t)p->needs[writer].group;
+}
+
+/* A tensor that lives for the whole batch while a segment runs is needed from the segment's start to its end. */
+static buffer life_of(const planner *p, sn_id id)
+{
+    sn_id writer = p->needs[id].written_by;
+    buffer life = {.bytes = sn_align(kept_bytes(p, id), SN_ALIGNMENT), .first = writer, .last = p->last_use[id]};
+    if (!p->crosses[id]) return life;
+    if (!runs_once(p, writer)) life.first = p->segment[writer];
+    if (life.last == INT32_MAX || runs_once(p, life.last)) return life;
+    int32_t segment = p->segment[life.last];
+    while (life.last + 1 < (int32_t)p->graph->nodes_count && p->segment[life.last + 1] == segment) life.last++;
+    return life;
+}
+
+/* Whether a tensor's last reader may write over it: it has no group of images that is still to be read. */
+static bool dies_at_last_use(const planner *p, sn_id id)
+{
+    return !p->crosses[id] || (runs_once(p, p->needs[id].written_by) && runs_once(p, p->last_use[id]));
+}
+
 /* The buffer of an input that dies here and may become the output, or -1. */
 static int32_t reusable_input(const planner *p, sn_id id)
 {
@@ -88,14 +136,15 @@ static int32_t reusable_input(const planner *p, sn_id id)
         if (!(allowed >> k & 1) || input == SN_NONE || p->buffer_of[input] < 0) continue;
         const sn_node *source = &p->graph->nodes[input];
         /* another node may have taken over the input's memory: the buffer's life counts, not the tensor's */
-        if (p->last_use[input] == id && p->buffers[p->buffer_of[input]].last == id &&
+        if (p->last_use[input] == id && p->buffers[p->buffer_of[input]].last == id && dies_at_last_use(p, input) &&
+            (!p->crosses[id] || runs_once(p, id)) && kept_bytes(p, input) == kept_bytes(p, id) &&
             sn_node_bytes(source, p->precision) == sn_node_bytes(node, p->precision))
             return p->buffer_of[input];
     }
     return -1;
 }
 
-static void make_buffers(planner *p, const sn_node_needs *needs, int32_t *scratch_of)
+static void make_buffers(planner *p, int32_t *scratch_of)
 {
     for (size_t i = 0; i < p->graph->nodes_count; i++) {
         p->buffer_of[i] = scratch_of[i] = -1;
@@ -106,14 +155,12 @@ static void make_buffers(planner *p, const sn_node_needs *needs, int32_t *scratc
                 p->buffers[reused].last = p->last_use[i];
             } else {
                 p->buffer_of[i] = (int32_t)p->buffers_count;
-                p->buffers[p->buffers_count++] = (buffer){
-                    .bytes = sn_align(sn_node_bytes(&p->graph->nodes[i], p->precision), SN_ALIGNMENT),
-                    .first = needs[i].written_by, .last = p->last_use[i]};
+                p->buffers[p->buffers_count++] = life_of(p, (sn_id)i);
             }
         }
-        if (needs[i].scratch_bytes) {
+        if (p->needs[i].scratch_bytes) {
             scratch_of[i] = (int32_t)p->buffers_count;
-            p->buffers[p->buffers_count++] = (buffer){.bytes = sn_align(needs[i].scratch_bytes, SN_ALIGNMENT),
+            p->buffers[p->buffers_count++] = (buffer){.bytes = sn_align(p->needs[i].scratch_bytes, SN_ALIGNMENT),
                                                       .first = (int32_t)i, .last = (int32_t)i};
         }
     }
@@ -160,12 +207,13 @@ senet_status sn_plan_create(const sn_graph *graph, sn_precision precision, const
     senet_status status = SENET_OK;
     size_t n = graph->nodes_count;
     memset(plan, 0, sizeof *plan);
-    planner p = {.graph = graph, .precision = precision, .plan = plan};
-    int32_t *work = malloc((7 * n + 1) * sizeof *work);
+    planner p = {.graph = graph, .needs = needs, .precision = precision, .plan = plan};
+    int32_t *work = malloc((8 * n + 1) * sizeof *work);
+    p.crosses = malloc(n + 1);
     p.buffers = malloc((2 * n + 1) * sizeof *p.buffers);
     plan->locations = calloc(n + 1, sizeof *plan->locations);
     plan->scratch_offsets = calloc(n + 1, sizeof *plan->scratch_offsets);
-    if (!work || !p.buffers || !plan->locations || !plan->scratch_offsets) {
+    if (!work || !p.crosses || !p.buffers || !plan->locations || !plan->scratch_offsets) {
         sn_plan_free(plan);
         status = sn_fail_memory(n * sizeof *p.buffers, "the memory plan");
         goto cleanup;
@@ -173,16 +221,21 @@ senet_status sn_plan_create(const sn_graph *graph, sn_precision precision, const
     p.last_use = work;
     p.buffer_of = work + n;
     int32_t *scratch_of = work + 2 * n, *order = work + 3 * n, *placed = work + 5 * n;
+    p.segment = work + 7 * n;
     locate(&p);
     find_last_uses(&p);
-    make_buffers(&p, needs, scratch_of);
+    find_segments(&p);
+    make_buffers(&p, scratch_of);
     place_buffers(&p, order, placed);
     for (size_t i = 0; i < n; i++) {
         if (p.buffer_of[i] >= 0) plan->locations[i].offset = p.buffers[p.buffer_of[i]].offset;
+        if (plan->locations[i].kind == SN_AT_INPUT || (p.buffer_of[i] >= 0 && p.crosses[i]))
+            plan->locations[i].image_bytes = sn_node_bytes(&graph->nodes[i], precision) / (size_t)graph->batch;
         if (scratch_of[i] >= 0) plan->scratch_offsets[i] = p.buffers[scratch_of[i]].offset;
     }
 cleanup:
     free(work);
+    free(p.crosses);
     free(p.buffers);
     return status;
 }

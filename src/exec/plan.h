@@ -15,8 +15,9 @@ typedef enum sn_place_kind {
 
 typedef struct sn_location {
     sn_place_kind kind;
-    int32_t param;  /* SN_AT_PARAM, SN_AT_GRADIENT: index */
-    size_t offset;  /* SN_AT_ARENA, SN_AT_CONSTANT: bytes from the start */
+    int32_t param;      /* SN_AT_PARAM, SN_AT_GRADIENT: index */
+    size_t offset;      /* SN_AT_ARENA, SN_AT_CONSTANT: bytes from the start */
+    size_t image_bytes; /* SN_AT_ARENA, SN_AT_INPUT: from an image to the next; 0: one group of images at a time lives there */
 } sn_location;
 
 typedef struct sn_plan {
@@ -29,6 +30,7 @@ typedef struct sn_plan {
 typedef struct sn_node_needs {
     size_t scratch_bytes; /* while it runs; 0: nothing */
     sn_id written_by;     /* the node whose kernel writes this one's output: itself, or an earlier one whose byproduct it is */
+    int64_t group;        /* images that its step computes at a time: graph->batch, or fewer (groups.h) */
 } sn_node_needs;
 
 /* needs: by node. */

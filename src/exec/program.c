@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "base/parallel.h"
+#include "base/log.h"
 #include "cpu/cpu.h"
+#include "exec/groups.h"
 #include "exec/plan.h"
 #include "ops/op.h"
 
@@ -20,13 +22,17 @@ typedef struct step {
     sn_id node;
     sn_id squeeze; /* the squeeze_avg that the kernel computes beside, or SN_NONE */
     const sn_kernel *kernel;
+    int64_t group; /* images that it computes at a time */
     size_t packed_offset, packed_bytes;
     bool constant; /* runs only when parameters changed */
     double seconds;
 } step;
 
+enum { MOST_VIEWS = 48 };
+
 struct sn_program {
     const sn_graph *graph;
+    sn_graph *views[MOST_VIEWS]; /* of the graph, for 1, 2, 4, ... images; NULL where no step needs it */
     sn_program_options options;
     sn_plan plan;
     step *steps;
@@ -84,13 +90,44 @@ static senet_status reserve(sn_workspace *workspace, size_t bytes, int64_t batch
 
 /* ---- creation ---- */
 
-/* The call of a node without data: what a kernel is chosen and sized by. */
-static sn_kernel_call blank_call(const sn_program *program, const sn_node *node)
+/* The graph for so many images at a time: a power of two, or the whole batch. */
+static const sn_graph *view_of(const sn_program *program, int64_t images)
 {
-    sn_kernel_call call = {.graph = program->graph, .node = node, .threads = program->options.threads,
+    return images == program->graph->batch ? program->graph : program->views[__builtin_ctzll((unsigned long long)images)];
+}
+
+/* The call of a step's node for so many images without data: what a kernel is chosen and sized by. */
+static sn_kernel_call blank_call(const sn_program *program, const step *s, int64_t images)
+{
+    const sn_graph *view = view_of(program, images);
+    const sn_node *node = &view->nodes[s->node];
+    sn_kernel_call call = {.graph = view, .node = node, .threads = program->options.threads,
                            .precision = program->options.precision, .training = program->training};
-    for (int k = 0; k < node->inputs_count; k++) call.input_nodes[k] = sn_input_of(program->graph, node, k);
+    for (int k = 0; k < node->inputs_count; k++) call.input_nodes[k] = sn_input_of(view, node, k);
+    if (s->squeeze != SN_NONE) call.squeeze_node = &view->nodes[s->squeeze];
     return call;
+}
+
+/* Cuts the batch into groups. A step has to take single images too: kernels are chosen by what they say to one image, so that its
+ * bits do not depend on the batch it comes in, and single images are what is left over when a batch does not divide. */
+static senet_status choose_groups(sn_program *program, sn_node_needs *needs)
+{
+    const sn_graph *graph = program->graph;
+    int64_t *group = malloc((graph->nodes_count + 1) * sizeof *group);
+    if (!group) return sn_fail_memory(graph->nodes_count * sizeof *group, "a program");
+    for (size_t i = 0; i < graph->nodes_count; i++) group[i] = graph->batch;
+    if (!program->training) sn_groups_choose(graph, group);
+    senet_status status = SENET_OK;
+    for (size_t i = 0; i < graph->nodes_count && status == SENET_OK; i++) {
+        needs[i] = (sn_node_needs){.written_by = (sn_id)i, .group = group[i]};
+        if (group[i] == graph->batch) continue;
+        sn_graph **view = &program->views[__builtin_ctzll((unsigned long long)group[i])];
+        if (!*view) status = sn_view_create(graph, group[i], view);
+    }
+    if (status == SENET_OK && graph->batch > 1 && !program->training && !program->views[0])
+        status = sn_view_create(graph, 1, &program->views[0]);
+    free(group);
+    return status;
 }
 
 /* The squeeze_avg of node `id`, or SN_NONE. */
@@ -101,27 +138,46 @@ static sn_id squeeze_of(const sn_graph *graph, sn_id id)
     return SN_NONE;
 }
 
+/* Chooses the step's kernel, and whether it squeezes its output too; says what memory it needs. */
+static senet_status choose_kernel(sn_program *program, step *s, sn_node_needs *needs)
+{
+    int64_t sizes[2] = {s->group, 1};
+    int count = program->training || s->group == 1 ? 1 : 2;
+    sn_kernel_call calls[2];
+    for (int k = 0; k < count; k++) calls[k] = blank_call(program, s, sizes[k]);
+    s->kernel = sn_cpu_choose(calls, count, program->options.reference_only);
+    if (!s->kernel || !s->kernel->run) return sn_fail(SENET_INTERNAL, "%s: no kernel runs this op", sn_node_title(calls->node));
+    bool squeezes = s->kernel->squeezes != NULL;
+    for (int k = 0; k < count; k++) squeezes = squeezes && s->kernel->squeezes(&calls[k]);
+    if (squeezes) s->squeeze = squeeze_of(program->graph, s->node);
+    if (s->squeeze != SN_NONE) {
+        needs[s->squeeze].written_by = s->node;
+        sn_log("dispatch", "%s: beside %s", sn_node_title(&program->graph->nodes[s->squeeze]), sn_node_title(calls->node));
+    }
+    for (int k = 0; k < count; k++) {
+        sn_kernel_call call = blank_call(program, s, sizes[k]);
+        size_t scratch = s->kernel->scratch_bytes ? s->kernel->scratch_bytes(&call) : 0;
+        if (scratch > needs[s->node].scratch_bytes) needs[s->node].scratch_bytes = scratch;
+        size_t packed = s->kernel->packed_bytes ? s->kernel->packed_bytes(&call) : 0;
+        if (k > 0 && packed != s->packed_bytes)
+            return sn_fail(SENET_INTERNAL, "%s: packed weights depend on the batch", s->kernel->name);
+        s->packed_bytes = packed;
+    }
+    s->packed_offset = program->packed_bytes;
+    program->packed_bytes += sn_align(s->packed_bytes, SN_ALIGNMENT);
+    return SENET_OK;
+}
+
 static senet_status choose_kernels(sn_program *program, sn_node_needs *needs)
 {
     const sn_graph *graph = program->graph;
-    for (size_t i = 0; i < graph->nodes_count; i++) needs[i] = (sn_node_needs){.written_by = (sn_id)i};
+    SN_RETURN_IF_FAILED(choose_groups(program, needs));
     for (size_t i = 0; i < graph->nodes_count; i++) {
         const sn_node *node = &graph->nodes[i];
         if (node->op == SN_OP_input || node->op == SN_OP_param || needs[i].written_by != (sn_id)i) continue;
-        sn_kernel_call call = blank_call(program, node);
         step *s = &program->steps[program->steps_count++];
-        *s = (step){.node = (sn_id)i, .squeeze = SN_NONE, .kernel = sn_cpu_choose(&call, program->options.reference_only)};
-        if (!s->kernel || !s->kernel->run)
-            return sn_fail(SENET_INTERNAL, "%s: no kernel runs this op", sn_node_title(node));
-        if (s->kernel->squeezes && s->kernel->squeezes(&call)) s->squeeze = squeeze_of(graph, (sn_id)i);
-        if (s->squeeze != SN_NONE) {
-            call.squeeze_node = &graph->nodes[s->squeeze];
-            needs[s->squeeze].written_by = (sn_id)i;
-        }
-        if (s->kernel->scratch_bytes) needs[i].scratch_bytes = s->kernel->scratch_bytes(&call);
-        if (s->kernel->packed_bytes) s->packed_bytes = s->kernel->packed_bytes(&call);
-        s->packed_offset = program->packed_bytes;
-        program->packed_bytes += sn_align(s->packed_bytes, SN_ALIGNMENT);
+        *s = (step){.node = (sn_id)i, .squeeze = SN_NONE, .group = needs[i].group};
+        SN_RETURN_IF_FAILED(choose_kernel(program, s, needs));
         if (sn_op_of(node->op)->effect) program->effects = true;
     }
     return SENET_OK;
@@ -198,6 +254,7 @@ void sn_program_destroy(sn_program *program)
 {
     if (!program) return;
     sn_plan_free(&program->plan);
+    for (int k = 0; k < MOST_VIEWS; k++) sn_view_destroy(program->views[k]);
     free(program->steps);
     free(program->bound);
     free(program->profile);
@@ -209,15 +266,17 @@ void sn_program_destroy(sn_program *program)
 
 /* ---- running ---- */
 
-static void *data_of(const sn_program *p, sn_id id)
+/* The data of a node, from image `first` of the batch on. */
+static void *data_of(const sn_program *p, sn_id id, int64_t first)
 {
     const sn_location *at = &p->plan.locations[id];
+    size_t skipped = (size_t)first * at->image_bytes;
     switch (at->kind) {
     case SN_AT_PARAM: return sn_params_data(p->options.params, at->param);
     case SN_AT_GRADIENT: return sn_params_data(p->options.gradients, at->param);
-    case SN_AT_INPUT: return (void *)(uintptr_t)p->bound[id];
+    case SN_AT_INPUT: return (char *)(uintptr_t)p->bound[id] + skipped;
     case SN_AT_CONSTANT: return (char *)p->constants + at->offset;
-    case SN_AT_ARENA: return (char *)p->options.workspace->memory + at->offset;
+    case SN_AT_ARENA: return (char *)p->options.workspace->memory + at->offset + skipped;
     case SN_AT_NOTHING: break;
     }
     return NULL;
@@ -230,24 +289,34 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void run_step(sn_program *p, step *s, bool pack)
+static void run_step(sn_program *p, step *s, int64_t first, int64_t images, bool pack)
 {
     double start = p->profiling ? now() : 0;
-    const sn_node *node = &p->graph->nodes[s->node];
-    sn_kernel_call call = blank_call(p, node);
+    sn_kernel_call call = blank_call(p, s, images);
+    const sn_node *node = call.node;
     for (int k = 0; k < node->inputs_count; k++)
-        if (node->inputs[k] != SN_NONE) call.inputs[k] = data_of(p, node->inputs[k]);
-    call.output = data_of(p, s->node);
-    if (s->squeeze != SN_NONE) {
-        call.squeeze_node = &p->graph->nodes[s->squeeze];
-        call.squeeze = data_of(p, s->squeeze);
-    }
+        if (node->inputs[k] != SN_NONE) call.inputs[k] = data_of(p, node->inputs[k], first);
+    call.output = data_of(p, s->node, first);
+    if (s->squeeze != SN_NONE) call.squeeze = data_of(p, s->squeeze, first);
     call.scratch = (char *)p->options.workspace->memory + p->plan.scratch_offsets[s->node];
     void *packed = (char *)p->packed + s->packed_offset;
     call.packed = packed;
     if (pack && s->packed_bytes) s->kernel->pack(&call, packed);
     s->kernel->run(&call);
     if (p->profiling) s->seconds += now() - start;
+}
+
+/* Runs steps [begin, end), which share a group, for all images; what depends on parameters only runs, and weights are packed,
+ * when they changed and only once. */
+static void run_segment(sn_program *p, size_t begin, size_t end, bool changed)
+{
+    int64_t batch = p->graph->batch, images;
+    for (int64_t first = 0; first < batch; first += images) {
+        images = batch - first >= p->steps[begin].group ? p->steps[begin].group : 1;
+        for (size_t i = begin; i < end; i++)
+            if (!p->steps[i].constant || changed) run_step(p, &p->steps[i], first, images, changed);
+        changed = false;
+    }
 }
 
 senet_status sn_program_run(sn_program *program)
@@ -259,8 +328,11 @@ senet_status sn_program_run(sn_program *program)
             return sn_fail(SENET_USAGE, "input '%s' is not bound", graph->nodes[i].name);
     uint64_t version = sn_params_version(program->options.params);
     bool changed = version != program->seen_version;
-    for (size_t i = 0; i < program->steps_count; i++)
-        if (!program->steps[i].constant || changed) run_step(program, &program->steps[i], changed);
+    for (size_t begin = 0, end; begin < program->steps_count; begin = end) {
+        end = begin + 1;
+        while (end < program->steps_count && program->steps[end].group == program->steps[begin].group) end++;
+        run_segment(program, begin, end, changed);
+    }
     program->seen_version = version;
     if (program->effects) sn_params_changed(program->options.params);
     return SENET_OK;
@@ -282,7 +354,7 @@ const void *sn_program_output(const sn_program *program, const char *name, sn_sh
     sn_id id = sn_graph_find_output(program->graph, name);
     if (id == SN_NONE) return NULL;
     if (shape) *shape = program->graph->nodes[id].shape;
-    return data_of(program, id);
+    return data_of(program, id, 0);
 }
 
 /* ---- what it costs ---- */

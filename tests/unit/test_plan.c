@@ -1,8 +1,10 @@
-/* The planner's promise: two tensors that live at the same time never share memory, unless one took the other's place. */
+/* The planner's promise: two tensors that live at the same time never share memory, unless one took the other's place; also
+ * where a step writes two of them, and where parts of the graph run on a few images of the batch at a time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -10,7 +12,7 @@
 #include "exec/plan.h"
 #include "ops/op.h"
 
-enum { NODES = 120 };
+enum { NODES = 120, BATCH = 5 };
 
 /* A random graph of sums, activations and squeezes over a few sizes; some nodes are outputs. */
 static sn_graph *random_graph(uint64_t key)
@@ -18,9 +20,9 @@ static sn_graph *random_graph(uint64_t key)
     sn_graph *g = NULL;
     sn_id id;
     uint64_t at = 0;
-    assert_int_equal(sn_graph_create(1, &g), SENET_OK);
+    assert_int_equal(sn_graph_create(BATCH, &g), SENET_OK);
     for (int i = 0; i < 3; i++) {
-        sn_attrs source = {.u.source.shape = {1, 4 << i, 4, 16}};
+        sn_attrs source = {.u.source.shape = {BATCH, 4 << i, 4, 16}};
         assert_int_equal(sn_graph_add(g, SN_OP_input, NULL, 0, &source, "in", &id), SENET_OK);
     }
     while (g->nodes_count < NODES) {
@@ -39,41 +41,74 @@ static sn_graph *random_graph(uint64_t key)
     return g;
 }
 
-/* Whether the tensor of `live` is read at `step`, and whether it is read after it. */
-static void find_readers(const sn_graph *g, const sn_node_needs *needs, sn_id live, sn_id step, bool *here, bool *later)
+/* The value that every element of a node's output for an image has while the plan is played. */
+static uint32_t tag_of(sn_id node, int64_t image) { return (uint32_t)(node * BATCH + image) + 1; }
+
+typedef struct play {
+    const sn_graph *graph;
+    const sn_plan *plan;
+    const sn_node_needs *needs;
+    uint32_t *memory; /* the arena */
+} play;
+
+/* Where images from `first` on of a node's output lie, in elements of the arena; how many an image has. */
+static size_t place_of(const play *p, sn_id node, int64_t first, size_t *elements)
 {
-    *here = *later = false;
-    for (sn_id user = 0; user < (sn_id)g->nodes_count; user++)
-        for (int k = 0; k < g->nodes[user].inputs_count; k++)
-            if (g->nodes[user].inputs[k] == live) {
-                *here |= needs[user].written_by == step;
-                *later |= needs[user].written_by > step;
-            }
-    for (size_t o = 0; o < g->outputs_count; o++) *later |= g->outputs[o].node == live;
+    const sn_location *at = &p->plan->locations[node];
+    *elements = sn_node_bytes(&p->graph->nodes[node], SN_FLOAT) / BATCH / 4;
+    return (at->offset + (size_t)first * at->image_bytes) / 4;
 }
 
-/* Plays the plan: writing a node's output must not touch a tensor that is still to be read, or written in the same step. */
+static void write_output(const play *p, sn_id node, int64_t first, int64_t images)
+{
+    size_t elements, at = place_of(p, node, first, &elements);
+    for (size_t i = 0; i < elements * (size_t)images; i++)
+        p->memory[at + i] = tag_of(node, first + (int64_t)(i / elements));
+    assert_true((at + elements * (size_t)images) * 4 <= p->plan->arena_bytes);
+}
+
+static void expect_output(const play *p, sn_id node, int64_t first, int64_t images)
+{
+    size_t elements, at = place_of(p, node, first, &elements);
+    for (size_t i = 0; i < elements * (size_t)images; i++)
+        if (p->memory[at + i] != tag_of(node, first + (int64_t)(i / elements))) fail_msg("node %d was overwritten", node);
+}
+
+/* A step: scratch and byproducts are written first, so that inputs below them would show; then the output, in place at most
+ * element for element. */
+static void play_step(const play *p, sn_id step, int64_t first, int64_t images)
+{
+    const sn_node *node = &p->graph->nodes[step];
+    if (p->plan->locations[step].kind != SN_AT_ARENA || p->needs[step].written_by != step) return;
+    memset((char *)p->memory + p->plan->scratch_offsets[step], 0, p->needs[step].scratch_bytes);
+    for (sn_id i = step + 1; i < (sn_id)p->graph->nodes_count; i++)
+        if (p->needs[i].written_by == step) write_output(p, i, first, images);
+    for (int k = 0; k < node->inputs_count; k++) {
+        if (p->plan->locations[node->inputs[k]].kind != SN_AT_ARENA) continue;
+        size_t size, in_size, out = place_of(p, step, first, &size), in = place_of(p, node->inputs[k], first, &in_size);
+        expect_output(p, node->inputs[k], first, images);
+        if (in < out + size * (size_t)images && out < in + in_size * (size_t)images) assert_int_equal(in, out);
+    }
+    write_output(p, step, first, images);
+    const uint32_t *scratch = p->memory + p->plan->scratch_offsets[step] / 4;
+    for (size_t i = 0; i < p->needs[step].scratch_bytes / 4; i++) assert_int_equal(scratch[i], 0);
+    for (sn_id i = step + 1; i < (sn_id)p->graph->nodes_count; i++)
+        if (p->needs[i].written_by == step) expect_output(p, i, first, images);
+}
+
+/* Runs the graph on tags as a program runs it on numbers, and looks at every input before it is used. */
 static void check(const sn_graph *g, const sn_plan *plan, const sn_node_needs *needs)
 {
-    for (sn_id i = 0; i < (sn_id)g->nodes_count; i++) {
-        if (plan->locations[i].kind != SN_AT_ARENA) continue;
-        size_t from = plan->locations[i].offset, to = from + sn_node_bytes(&g->nodes[i], SN_FLOAT);
-        sn_id step = needs[i].written_by;
-        bool byproduct = step != i;
-        size_t scratch = plan->scratch_offsets[step], scratch_end = scratch + needs[step].scratch_bytes;
-        assert_true(to <= plan->arena_bytes);
-        if (scratch_end > scratch) assert_false(from < scratch_end && scratch < to);
-        for (sn_id live = 0; live < (sn_id)g->nodes_count; live++) {
-            if (plan->locations[live].kind != SN_AT_ARENA || live == i || needs[live].written_by > step) continue;
-            bool here, later;
-            find_readers(g, needs, live, step, &here, &later);
-            size_t a = plan->locations[live].offset, b = a + sn_node_bytes(&g->nodes[live], SN_FLOAT);
-            bool overlap = a < to && from < b;
-            if (later || (needs[live].written_by == step && byproduct) || (here && byproduct)) assert_false(overlap);
-            if (here && !later && !byproduct && overlap) assert_int_equal(a, from); /* in place, element for element */
-            if (scratch_end > scratch && (later || here)) assert_false(a < scratch_end && scratch < b);
+    play p = {.graph = g, .plan = plan, .needs = needs, .memory = calloc(plan->arena_bytes / 4 + 1, 4)};
+    for (sn_id begin = 0, end; begin < (sn_id)g->nodes_count; begin = end) {
+        for (end = begin; end < (sn_id)g->nodes_count && needs[end].group == needs[begin].group;) end++;
+        for (int64_t first = 0, images; first < BATCH; first += images) {
+            images = BATCH - first >= needs[begin].group ? needs[begin].group : 1;
+            for (sn_id i = begin; i < end; i++) play_step(&p, i, first, images);
         }
     }
+    for (size_t o = 0; o < g->outputs_count; o++) expect_output(&p, g->outputs[o].node, 0, BATCH);
+    free(p.memory);
 }
 
 static void live_tensors_never_overlap(void **state)
@@ -83,11 +118,14 @@ static void live_tensors_never_overlap(void **state)
         uint64_t key = sn_rng_key(seed, SN_RNG_TEST, 0, 0);
         sn_graph *g = random_graph(key);
         sn_node_needs needs[NODES];
+        int64_t group = 1; /* of images: whole batches in every other plan, else rising along the graph */
         for (int i = 0; i < NODES; i++) {
+            if (group < 4 && sn_rng_below(key, 2000000 + (uint64_t)i, 40) == 0) group *= 2;
             uint64_t scratch = i % 7 == 3 ? sn_rng_below(key, 1000000 + (uint64_t)i, 5000) : 0;
             sn_id source = g->nodes[i].inputs_count > 0 ? g->nodes[i].inputs[0] : SN_NONE;
             bool byproduct = g->nodes[i].op == SN_OP_squeeze_avg && g->nodes[source].op == SN_OP_add;
-            needs[i] = (sn_node_needs){.scratch_bytes = byproduct ? 0 : scratch, .written_by = byproduct ? source : i};
+            needs[i] = (sn_node_needs){.scratch_bytes = byproduct ? 0 : scratch / 4 * 4, .written_by = byproduct ? source : i,
+                                       .group = seed % 2 ? BATCH : i > 100 ? BATCH : group};
         }
         sn_plan plan;
         assert_int_equal(sn_plan_create(g, SN_FLOAT, needs, &plan), SENET_OK);
@@ -110,7 +148,7 @@ static void a_chain_reuses_its_memory(void **state)
     assert_int_equal(sn_graph_add(g, SN_OP_input, NULL, 0, &source, "in", &id), SENET_OK);
     for (int i = 0; i < 50; i++)
         assert_int_equal(sn_graph_add(g, SN_OP_activation, (sn_id[]){id}, 1, &relu, "act", &id), SENET_OK);
-    for (sn_id i = 0; i < (sn_id)g->nodes_count; i++) needs[i].written_by = i;
+    for (sn_id i = 0; i < (sn_id)g->nodes_count; i++) needs[i] = (sn_node_needs){.written_by = i, .group = 1};
     assert_int_equal(sn_graph_add_output(g, "out", id), SENET_OK);
     sn_plan plan;
     assert_int_equal(sn_plan_create(g, SN_FLOAT, needs, &plan), SENET_OK);

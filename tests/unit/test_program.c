@@ -1,5 +1,5 @@
 /* Programs and parameters: file order and memory order, unbound inputs, constants remade when parameters change, a shared
- * workspace, memory that cannot be had, the same bits for any number of threads. */
+ * workspace, memory that cannot be had, the same bits for any number of threads and in every batch. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "exec/exec.h"
+#include "zoo/zoo.h"
 
 enum { IN = 5, OUT = 7, K = 3 };
 
@@ -163,6 +164,53 @@ static void programs_share_a_workspace_and_give_the_same_bits(void **state)
     sn_graph_destroy(four);
 }
 
+/* Large maps make the program cut a batch into groups, with one image left over; kernels may compute a squeeze beside. */
+static void an_image_has_its_bits_in_every_batch(void **state)
+{
+    (void)state;
+    enum { BATCH = 5, SIDE = 128, CLASSES = 10 };
+    static const char *const networks[] = {"se_cifar_resnet8", "se_cifar_resnet8:place=pre,squeeze=max",
+                                           "se_cifar_preresnet8"};
+    static float x[BATCH * SIDE * SIDE * 3], all[BATCH * CLASSES];
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++) x[i] = (float)sn_rng_uniform(7, i) - 0.5f;
+    for (size_t n = 0; n < sizeof networks / sizeof *networks; n++) {
+        sn_params *params = NULL;
+        for (int64_t batch = BATCH; batch >= 1; batch -= BATCH - 1) {
+            sn_spec spec;
+            sn_graph *plain = NULL, *graph = NULL;
+            sn_build_options build = {.mode = SN_MODE_EVAL, .batch = batch, .height = SIDE, .width = SIDE,
+                                      .input = SN_INPUT_REAL, .no_fuse = true};
+            assert_int_equal(sn_spec_parse(networks[n], &spec), SENET_OK);
+            assert_int_equal(sn_model_build(&spec, &build, &plain), SENET_OK);
+            assert_int_equal(sn_graph_fold_batch_norm(plain, &graph), SENET_OK);
+            if (!params) {
+                size_t total;
+                assert_int_equal(sn_params_create(graph, SN_FLOAT, &params), SENET_OK);
+                float *values = sn_params_block(params, NULL, &total);
+                for (size_t i = 0; i < total; i++) values[i] = 0.5f * (float)sn_rng_uniform(8, i) - 0.2f;
+                for (size_t i = 0; i < graph->params_count; i++) /* variances are positive */
+                    for (int64_t k = 0; graph->params[i].kind == SN_PARAM_BN_VAR && k < graph->params[i].dims[0]; k++)
+                        ((float *)sn_params_data(params, (int)i))[k] = 1 + (float)sn_rng_uniform(9, (uint64_t)k);
+            }
+            sn_program *program = program_of(graph, params, 2, NULL);
+            for (int64_t first = 0; first < BATCH; first += batch) {
+                assert_int_equal(sn_program_set_input(program, "input", x + first * SIDE * SIDE * 3), SENET_OK);
+                assert_int_equal(sn_program_run(program), SENET_OK);
+                const float *logits = sn_program_output(program, "logits", NULL);
+                if (batch == BATCH)
+                    memcpy(all, logits, sizeof all);
+                else
+                    assert_memory_equal(logits, all + first * CLASSES, CLASSES * sizeof(float));
+                assert_true(logits[0] != logits[1]);
+            }
+            sn_program_destroy(program);
+            sn_graph_destroy(graph);
+            sn_graph_destroy(plain);
+        }
+        sn_params_destroy(params);
+    }
+}
+
 static void memory_that_the_machine_lacks_is_refused_with_the_numbers(void **state)
 {
     (void)state;
@@ -187,6 +235,7 @@ int main(void)
         cmocka_unit_test(an_unbound_or_unknown_input_is_named),
         cmocka_unit_test(folding_follows_the_parameters),
         cmocka_unit_test(programs_share_a_workspace_and_give_the_same_bits),
+        cmocka_unit_test(an_image_has_its_bits_in_every_batch),
         cmocka_unit_test(memory_that_the_machine_lacks_is_refused_with_the_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,11 @@
 #include "cpu/kernels/activate.h"
 #include "cpu/kernels/pixels.h"
 
-enum { FEW_TASKS = 16, LEAST_CHANNELS = 64 };
+enum {
+    FEW_TASKS = 16,
+    LEAST_CHANNELS = 64,
+    SUM_BLOCK = 64 /* pixels whose sum is taken in single precision; the same for every batch, as an image's bits are */
+};
 
 static const char *refuse(const sn_kernel_call *call)
 {
@@ -64,12 +68,11 @@ SN_INLINE void sum_task(const se_run *run, int64_t index, int worker, float fact
     float *partial = (float *)(totals + padded_channels(run->channels));
     int64_t image = index / run->ranges, channel = index % run->ranges * run->channels_each;
     int64_t channels = sn_min64(run->channels_each, run->channels - channel), padded = padded_channels(channels);
-    int64_t block = pixels_in(BLOCK_FLOATS, channels);
     memset(totals, 0, (size_t)padded * sizeof(double));
-    for (int64_t pixel = 0; pixel < run->pixels; pixel += block) {
+    for (int64_t pixel = 0; pixel < run->pixels; pixel += SUM_BLOCK) {
         int64_t at = (image * run->pixels + pixel) * run->channels + channel;
         pixel_rows rows = {.in = {run->x + at, run->other ? run->other + at : NULL}, .channels = channels,
-                           .pixels = sn_min64(block, run->pixels - pixel), .stride = run->channels};
+                           .pixels = sn_min64(SUM_BLOCK, run->pixels - pixel), .stride = run->channels};
         memset(partial, 0, (size_t)padded * sizeof(float));
         add(&rows, partial);
         for (int64_t c = 0; c < padded; c++) totals[c] += (double)partial[c];
