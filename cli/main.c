@@ -63,7 +63,7 @@ static void log_to_standard_error(const char *line)
 int main(int count, char **words)
 {
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is then a failing write, reported like a full disk */
-    sn_log_open(getenv("SENET_LOG"), log_to_standard_error);
+    sn_log_begin(getenv("SENET_LOG"), log_to_standard_error);
     int code = run(count > 0 ? count - 1 : 0, words + 1);
     senet_status status = cli_output_flush();
     if (status != SENET_OK && code != SENET_CANNOT_WRITE) code = cli_finish(status);

@@ -8,7 +8,7 @@
 static const char *wanted;
 static void (*write_line)(const char *line);
 
-void sn_log_open(const char *topics, void (*sink)(const char *line))
+void sn_log_begin(const char *topics, void (*sink)(const char *line))
 {
     wanted = topics;
     write_line = sink;

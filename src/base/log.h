@@ -10,7 +10,7 @@
 
 /* topics: names separated by commas, NULL: none; sink: gets each line, without newline, possibly from several threads.  Call
  * it before anything else of the library; both must stay valid. */
-void sn_log_open(const char *topics, void (*sink)(const char *line));
+void sn_log_begin(const char *topics, void (*sink)(const char *line));
 bool sn_log_wants(const char *topic);
 void sn_log(const char *topic, const char *format, ...) SN_PRINTF(2, 3);
 
