@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "report.h"
+
 senet_status cli_model_name(const cli_arguments *arguments, const char **name)
 {
     const char *option = cli_text(arguments, "model");
@@ -16,6 +18,17 @@ senet_status cli_model_name(const cli_arguments *arguments, const char **name)
     return SENET_OK;
 }
 
+void cli_warn_unused(const char *path, const senet_model *model)
+{
+    const sn_load_report *loaded = &model->loaded;
+    if (loaded->unused == 0) return;
+    sn_text line = {0};
+    sn_text_printf(&line, "%s: unused, as %s has no place for them: %d of the file's tensors, first '%s'", path,
+                   model->name, loaded->unused, loaded->names[0]);
+    cli_report_line("%s", sn_text_string(&line));
+    sn_text_free(&line);
+}
+
 senet_status cli_open_network(const cli_arguments *arguments, senet_model **model)
 {
     const char *name = NULL, *weights = cli_has(arguments, "weights") ? cli_text(arguments, "weights") : NULL;
@@ -24,6 +37,7 @@ senet_status cli_open_network(const cli_arguments *arguments, senet_model **mode
         return sn_fail(SENET_USAGE, "name a network: --model NAME%s; see senet models",
                        cli_has(arguments, "weights") ? " or --weights FILE" : "");
     SN_RETURN_IF_FAILED(weights ? sn_model_open(weights, name, model) : sn_model_create(name, model));
+    cli_warn_unused(weights, *model);
     if (cli_has(arguments, "threads")) (*model)->threads = (int)cli_integer(arguments, "threads");
     if (cli_has(arguments, "reference")) (*model)->reference_only = cli_flag(arguments, "reference");
     if (cli_has(arguments, "no-exif")) (*model)->ignore_exif = cli_flag(arguments, "no-exif");

@@ -47,7 +47,7 @@ senet_status sn_model_open(const char *path, const char *name, senet_model **ope
     senet_model *model = allocate();
     if (!model) return SENET_NO_MEMORY;
     senet_status status;
-    SN_TRY(sn_tensors_open(path, &file), cleanup);
+    SN_TRY(sn_weights_open(path, &file), cleanup);
     SN_TRY(sn_weights_info_read(file, &model->info), cleanup);
     if (!name) name = model->info.model;
     if (!name) {
@@ -62,7 +62,7 @@ senet_status sn_model_open(const char *path, const char *name, senet_model **ope
     }
     model->preprocess =
         model->info.has_preprocess ? model->info.preprocess : sn_preprocess_default(model->spec.native_size);
-    SN_TRY(sn_weights_load(file, model->spec.base, model->layout, model->params, NULL), cleanup);
+    SN_TRY(sn_weights_load(file, model->spec.base, model->layout, model->params, &model->loaded), cleanup);
     *opened = model;
     model = NULL;
 cleanup:
@@ -132,6 +132,7 @@ void senet_model_destroy(senet_model *model)
     sn_params_destroy(model->params);
     sn_graph_destroy(model->layout);
     sn_weights_info_free(&model->info);
+    sn_load_report_free(&model->loaded);
     sn_free_aligned(model->staging);
     pthread_mutex_destroy(&model->lock);
     free(model);

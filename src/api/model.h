@@ -25,6 +25,7 @@ struct senet_model {
     char name[SN_MODEL_NAME_BYTES]; /* canonical */
     sn_spec spec;
     sn_weights_info info;
+    sn_load_report loaded;    /* what became of the file's tensors */
     sn_preprocess preprocess; /* the file's, or the default of the network's native size */
     int threads;              /* 0: every CPU */
     bool ignore_exif, reference_only;

@@ -1,11 +1,14 @@
 /* names.c - the renaming rules: one table row a rule, applied from top to bottom.
  *
- * Names of timm, torchvision, Cadene's pretrained-models, moskomule's senet.pytorch and akamaster's CIFAR ResNets.  A
- * new origin of weights is a row or two below. */
+ * Names of timm, torchvision, Cadene's pretrained-models, moskomule's senet.pytorch and akamaster's CIFAR ResNets; those
+ * of Caffe's networks, which follow another pattern, are in names_caffe.c, and the way back to timm in names_export.c.
+ * A new origin of weights is a row or two below. */
 #include "io/names.h"
 
 #include <fnmatch.h>
 #include <string.h>
+
+#include "io/names_caffe.h"
 
 typedef enum rule_place { AT_START, ANYWHERE } rule_place;
 
@@ -85,6 +88,7 @@ bool sn_canonical_name(const char *base, const char *name, char canonical[SN_MAX
 {
     name = strip_wrappers(name);
     if (strlen(name) >= SN_MAX_TENSOR_NAME) return false;
+    if (sn_canonical_caffe_name(base, name, canonical)) return true;
     strcpy(canonical, name);
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (concerns(rules[i].models, base) && !apply(&rules[i], canonical)) return false;

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "io/bias_fold.h"
 #include "io/names.h"
+#include "io/tensors.h"
 
 /* Where a parameter's values come from. */
 typedef struct source {
@@ -24,17 +25,6 @@ typedef struct loader {
     float *values, *bias; /* room for the largest tensor */
     sn_load_report report;
 } loader;
-
-/* "[64,3,7,7]"; cut short rather than overflowing. */
-static const char *shape_text(char text[128], const int64_t *dims, int rank)
-{
-    size_t at = 0;
-    text[at++] = '[';
-    for (int d = 0; d < rank && at < 100; d++)
-        at += (size_t)snprintf(text + at, 128 - at, d ? ",%lld" : "%lld", (long long)dims[d]);
-    snprintf(text + at, 128 - at, "]");
-    return text;
-}
 
 /* ---- which tensor goes where ---- */
 
@@ -61,6 +51,18 @@ static int bias_target(const loader *l, const char *canonical)
     return sn_running_mean_behind(l->graph, index);
 }
 
+static senet_status note_unused(loader *l, const sn_tensor *tensor)
+{
+    sn_load_report *r = &l->report;
+    if (!sn_grow(&r->names, sizeof *r->names, &r->capacity, (size_t)r->unused + 1) ||
+        !(r->names[r->unused] = strdup(tensor->name)))
+        return sn_fail_memory(strlen(tensor->name), l->path);
+    for (char *c = r->names[r->unused]; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
+    r->unused++;
+    return SENET_OK;
+}
+
 static senet_status place_tensor(loader *l, const sn_tensor *tensor)
 {
     char canonical[SN_MAX_TENSOR_NAME];
@@ -74,15 +76,14 @@ static senet_status place_tensor(loader *l, const sn_tensor *tensor)
             return claim(l, &l->sources[index].bias, tensor, canonical);
         }
     }
-    if (!l->report.unused++) l->report.first_unused = tensor->name;
-    return SENET_OK;
+    return note_unused(l, tensor);
 }
 
 /* ---- checks ---- */
 
 static senet_status fail_missing(const loader *l, const sn_param *param)
 {
-    char shape[128];
+    char shape[SN_DIMS_TEXT_BYTES];
     size_t missing = 0;
     for (size_t i = 0; i < l->graph->params_count; i++) missing += !l->sources[i].tensor;
     sn_text hint = {0};
@@ -90,10 +91,10 @@ static senet_status fail_missing(const loader *l, const sn_param *param)
         sn_text_add_string(&hint, "; for a file without SE biases use the model option bias=0");
     else if (l->report.unused)
         sn_text_printf(&hint, "; %d tensors of the file are unknown, first '%s'", l->report.unused,
-                       l->report.first_unused);
+                       l->report.names[0]);
     senet_status status = sn_fail(
         SENET_BAD_DATA, "%s: tensor '%s' %s is missing (%zu of the model's %zu tensors are)%s", l->path, param->name,
-        shape_text(shape, param->dims, param->rank), missing, l->graph->params_count, sn_text_string(&hint));
+        sn_dims_text(shape, param->dims, param->rank), missing, l->graph->params_count, sn_text_string(&hint));
     sn_text_free(&hint);
     return status;
 }
@@ -131,11 +132,11 @@ static senet_status read_values(const loader *l, const sn_tensor *tensor, float 
 
 static senet_status check_bias(loader *l, const sn_param *mean, const sn_tensor *bias)
 {
-    char have[128], need[128];
+    char have[SN_DIMS_TEXT_BYTES], need[SN_DIMS_TEXT_BYTES];
     if (bias->rank != 1 || bias->dims[0] != mean->dims[0])
         return sn_fail(SENET_BAD_DATA, "%s: tensor '%s' is %s, but '%s', which takes the bias, is %s", l->path,
-                       bias->name, shape_text(have, bias->dims, bias->rank), mean->name,
-                       shape_text(need, mean->dims, mean->rank));
+                       bias->name, sn_dims_text(have, bias->dims, bias->rank), mean->name,
+                       sn_dims_text(need, mean->dims, mean->rank));
     if (bias->type != SN_TENSOR_F32) l->report.converted++;
     return read_values(l, bias, l->bias, false);
 }
@@ -144,13 +145,13 @@ static senet_status check_param(loader *l, size_t index)
 {
     const sn_param *param = &l->graph->params[index];
     const source *from = &l->sources[index];
-    char have[128], need[128];
+    char have[SN_DIMS_TEXT_BYTES], need[SN_DIMS_TEXT_BYTES];
     bool reshaped;
     if (!from->tensor) return fail_missing(l, param);
     if (!shapes_agree(from->tensor, param, &reshaped))
         return sn_fail(SENET_BAD_DATA, "%s: tensor '%s' is %s, but the model's '%s' is %s", l->path, from->tensor->name,
-                       shape_text(have, from->tensor->dims, from->tensor->rank), param->name,
-                       shape_text(need, param->dims, param->rank));
+                       sn_dims_text(have, from->tensor->dims, from->tensor->rank), param->name,
+                       sn_dims_text(need, param->dims, param->rank));
     l->report.reshaped += reshaped;
     l->report.converted += from->tensor->type != SN_TENSOR_F32;
     SN_RETURN_IF_FAILED(read_values(l, from->tensor, l->values, param->kind == SN_PARAM_BN_VAR));
@@ -184,10 +185,19 @@ static senet_status set_param(loader *l, sn_params *params, size_t index)
     return SENET_OK;
 }
 
+void sn_load_report_free(sn_load_report *report)
+{
+    if (!report) return;
+    for (int i = 0; i < report->unused; i++) free(report->names[i]);
+    free(report->names);
+    *report = (sn_load_report){0};
+}
+
 senet_status sn_weights_load(const sn_tensors *file, const char *base, const sn_graph *graph, sn_params *params,
                              sn_load_report *report)
 {
     senet_status status;
+    if (report) *report = (sn_load_report){0};
     loader l = {.file = file, .path = sn_tensors_path(file), .base = base, .graph = graph};
     size_t count = graph->params_count, largest = 1;
 
@@ -206,10 +216,14 @@ senet_status sn_weights_load(const sn_tensors *file, const char *base, const sn_
     SN_TRY(check_epsilon(&l), cleanup);
     for (size_t i = 0; i < count; i++) SN_TRY(check_param(&l, i), cleanup);
     for (size_t i = 0; i < count; i++) SN_TRY(set_param(&l, params, i), cleanup);
-    if (report) *report = l.report;
+    if (report) {
+        *report = l.report;
+        l.report = (sn_load_report){0};
+    }
     status = SENET_OK;
 
 cleanup:
+    sn_load_report_free(&l.report);
     free(l.sources);
     free(l.values);
     free(l.bias);

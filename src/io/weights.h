@@ -1,9 +1,15 @@
-/* weights.h - weights files: parameters of a model in safetensors, with what a program needs to use them. */
+/* weights.h - weights files: parameters of a model, with what a program needs to use them.
+ *
+ * Written as safetensors; read from safetensors and, where the library was built with protobuf-c, from Caffe's files. */
 #ifndef SN_IO_WEIGHTS_H
 #define SN_IO_WEIGHTS_H
 
 #include "exec/exec.h"
+#include "io/names_export.h"
 #include "io/safetensors.h"
+
+/* Opens a weights file of any format that can be read: told by what is in it, or else by how its name ends. */
+senet_status sn_weights_open(const char *path, sn_tensors **file);
 
 enum { SN_INTERPOLATION_BILINEAR, SN_INTERPOLATION_PIL_BILINEAR, SN_INTERPOLATION_PIL_BICUBIC, SN_INTERPOLATION_NONE };
 
@@ -26,27 +32,42 @@ typedef struct sn_weights_info {
     bool has_preprocess; /* the file has input, mean and std: `preprocess` is complete.  Else it holds what the file
                           * says over sn_preprocess_default, with size 0 when `input` is absent */
     sn_preprocess preprocess;
+    sn_metadata_entry *extra; /* what else the metadata says: dataset, license, ... */
+    size_t extra_count;
 } sn_weights_info;
 
 /* ImageNet mean and std, RGB, for a square input of `size`; crop_pct 0.875 and Pillow's bilinear as torchvision
  * evaluates, for 32 pixels crop_pct 1 and no interpolation. */
 sn_preprocess sn_preprocess_default(int size);
+/* Sets channels, mean, std, crop_pct or interpolation, spelt as in the metadata.  Returns NULL, or in words what the
+ * value should have been; another key is none of its business. */
+const char *sn_preprocess_set(sn_preprocess *preprocess, const char *key, const char *value);
 senet_status sn_weights_info_read(const sn_tensors *file, sn_weights_info *info);
 void sn_weights_info_free(sn_weights_info *info);
+/* Takes the labels from a text file, one a line, as many as `classes`. */
+senet_status sn_weights_info_read_labels(sn_weights_info *info, const char *path);
+void sn_weights_info_drop_labels(sn_weights_info *info);
 
+/* What became of the file's tensors.  Belongs to the caller (sn_load_report_free). */
 typedef struct sn_load_report {
-    int renamed, reshaped, converted, folded_biases, unused;
-    const char *first_unused; /* NULL when every tensor was used; belongs to the file handle */
+    int renamed, reshaped, converted, folded_biases;
+    int unused;    /* tensors that the model has no place for: biases it does without, parts of another network */
+    char **names;  /* theirs, fit to be shown: control characters are '?' */
+    size_t capacity;
 } sn_load_report;
+void sn_load_report_free(sn_load_report *report);
 
 /* Loads every parameter of the graph from the file, accepting the aliases of other libraries.  Fails, changing nothing,
  * with the first tensor that is missing or differs, naming both shapes, or has an element that is not finite.  `base`
- * is the model's base name ("cifar_resnet20"). report may be NULL. */
+ * is the model's base name ("cifar_resnet20").  report may be NULL; on failure it is empty. */
 senet_status sn_weights_load(const sn_tensors *file, const char *base, const sn_graph *graph, sn_params *params,
                              sn_load_report *report);
 
-/* Writes canonical names, F32, with metadata: `info` (model, labels, preprocessing) plus `extra` entries. */
+/* Writes canonical names, F32, with metadata: `info` (model, labels, preprocessing, extra) plus `extra` entries. */
 senet_status sn_weights_save(const char *path, const sn_graph *graph, const sn_params *params,
                              const sn_weights_info *info, const sn_metadata_entry *extra, size_t extra_count);
+/* The same under another library's names and shapes; naming NULL: canonical. */
+senet_status sn_weights_save_as(const char *path, const sn_graph *graph, const sn_params *params,
+                                const sn_weights_info *info, const sn_naming *naming);
 
 #endif

@@ -54,19 +54,37 @@ static int read_numbers(const char *text, char separator, int most, double *numb
     return -1;
 }
 
-/* mean or std; *present says whether the file has it. */
-static senet_status read_three(const sn_tensors *file, const char *key, bool positive, float *values, bool *present)
+static bool read_three(const char *text, bool positive, float *values)
 {
-    const char *text = sn_tensors_metadata(file, key);
     double numbers[3];
-    *present = text != NULL;
-    if (!text) return SENET_OK;
     bool good = read_numbers(text, ',', 3, numbers) == 3;
     for (int i = 0; good && i < 3; i++) {
         values[i] = (float)numbers[i];
         good = isfinite(values[i]) && (!positive || values[i] > 0);
     }
-    return good ? SENET_OK : fail_entry(file, key, text, positive ? "three numbers above 0" : "three numbers");
+    return good;
+}
+
+const char *sn_preprocess_set(sn_preprocess *preprocess, const char *key, const char *value)
+{
+    if (strcmp(key, "mean") == 0) return read_three(value, false, preprocess->mean) ? NULL : "three numbers";
+    if (strcmp(key, "std") == 0) return read_three(value, true, preprocess->std) ? NULL : "three numbers above 0";
+    if (strcmp(key, "channels") == 0) {
+        preprocess->bgr = strcmp(value, "BGR") == 0;
+        return preprocess->bgr || strcmp(value, "RGB") == 0 ? NULL : "RGB or BGR";
+    }
+    if (strcmp(key, "crop_pct") == 0) {
+        double share;
+        if (read_numbers(value, ',', 1, &share) != 1 || !(share >= 0.01 && share <= 1)) return "a number from 0.01 to 1";
+        preprocess->crop_pct = (float)share;
+    }
+    if (strcmp(key, "interpolation") == 0) {
+        int kind = 0;
+        while (sn_interpolation_names[kind] && strcmp(sn_interpolation_names[kind], value) != 0) kind++;
+        if (!sn_interpolation_names[kind]) return "bilinear, pil_bilinear, pil_bicubic or none";
+        preprocess->interpolation = kind;
+    }
+    return NULL;
 }
 
 static senet_status read_input(const sn_tensors *file, sn_preprocess *preprocess, bool *present)
@@ -87,31 +105,16 @@ static senet_status read_input(const sn_tensors *file, sn_preprocess *preprocess
 
 static senet_status read_preprocess(const sn_tensors *file, sn_weights_info *info)
 {
-    sn_preprocess *how = &info->preprocess;
-    const char *text;
-    bool has_input, has_mean, has_std;
-    *how = sn_preprocess_default(0);
-    SN_RETURN_IF_FAILED(read_input(file, how, &has_input));
-    SN_RETURN_IF_FAILED(read_three(file, "mean", false, how->mean, &has_mean));
-    SN_RETURN_IF_FAILED(read_three(file, "std", true, how->std, &has_std));
-    if ((text = sn_tensors_metadata(file, "channels"))) {
-        how->bgr = strcmp(text, "BGR") == 0;
-        if (!how->bgr && strcmp(text, "RGB") != 0) return fail_entry(file, "channels", text, "RGB or BGR");
+    static const char *const keys[] = {"mean", "std", "channels", "crop_pct", "interpolation"};
+    bool has_input;
+    info->preprocess = sn_preprocess_default(0);
+    SN_RETURN_IF_FAILED(read_input(file, &info->preprocess, &has_input));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *value = sn_tensors_metadata(file, keys[i]);
+        const char *expected = value ? sn_preprocess_set(&info->preprocess, keys[i], value) : NULL;
+        if (expected) return fail_entry(file, keys[i], value, expected);
     }
-    if ((text = sn_tensors_metadata(file, "crop_pct"))) {
-        double share;
-        if (read_numbers(text, ',', 1, &share) != 1 || !(share >= 0.01 && share <= 1))
-            return fail_entry(file, "crop_pct", text, "a number from 0.01 to 1");
-        how->crop_pct = (float)share;
-    }
-    if ((text = sn_tensors_metadata(file, "interpolation"))) {
-        int kind = 0;
-        while (sn_interpolation_names[kind] && strcmp(sn_interpolation_names[kind], text) != 0) kind++;
-        if (!sn_interpolation_names[kind])
-            return fail_entry(file, "interpolation", text, "bilinear, pil_bilinear, pil_bicubic or none");
-        how->interpolation = kind;
-    }
-    info->has_preprocess = has_input && has_mean && has_std;
+    info->has_preprocess = has_input && sn_tensors_metadata(file, "mean") && sn_tensors_metadata(file, "std");
     return SENET_OK;
 }
 
@@ -144,6 +147,27 @@ static senet_status read_labels(const sn_tensors *file, sn_weights_info *info)
     return SENET_OK;
 }
 
+/* The entries that are not what the struct has members for, or what a writer finds in the network. */
+static senet_status read_extra(const sn_tensors *file, sn_weights_info *info)
+{
+    static const char *const known[] = {"format",   "model", "num_classes", "labels",        "input", "channels",
+                                        "mean",     "std",   "crop_pct",    "interpolation", "bn_eps"};
+    size_t count = sn_tensors_metadata_count(file);
+    info->extra = calloc(count + 1, sizeof *info->extra);
+    if (!info->extra) return sn_fail_memory(count * sizeof *info->extra, sn_tensors_path(file));
+    for (size_t i = 0; i < count; i++) {
+        sn_metadata_entry entry = sn_tensors_metadata_at(file, i);
+        size_t k = 0;
+        while (k < sizeof known / sizeof *known && strcmp(known[k], entry.key) != 0) k++;
+        if (k < sizeof known / sizeof *known) continue;
+        sn_metadata_entry *copy = &info->extra[info->extra_count++];
+        copy->key = strdup(entry.key);
+        copy->value = strdup(entry.value);
+        if (!copy->key || !copy->value) return sn_fail_memory(strlen(entry.value), sn_tensors_path(file));
+    }
+    return SENET_OK;
+}
+
 senet_status sn_weights_info_read(const sn_tensors *file, sn_weights_info *info)
 {
     senet_status status;
@@ -159,6 +183,7 @@ senet_status sn_weights_info_read(const sn_tensors *file, sn_weights_info *info)
     }
     SN_TRY(read_preprocess(file, info), cleanup);
     SN_TRY(read_labels(file, info), cleanup);
+    SN_TRY(read_extra(file, info), cleanup);
     return SENET_OK;
 
 cleanup:
@@ -170,7 +195,11 @@ void sn_weights_info_free(sn_weights_info *info)
 {
     if (!info) return;
     free(info->model);
-    for (size_t i = 0; i < info->labels_count; i++) free(info->labels[i]);
-    free(info->labels);
+    sn_weights_info_drop_labels(info);
+    for (size_t i = 0; i < info->extra_count; i++) {
+        free((char *)(uintptr_t)info->extra[i].key);
+        free((char *)(uintptr_t)info->extra[i].value);
+    }
+    free(info->extra);
     *info = (sn_weights_info){0};
 }

@@ -70,6 +70,8 @@ static senet_status add_info(entry_list *list, const sn_weights_info *info)
         SN_RETURN_IF_FAILED(add_text(list, "num_classes", &text));
     }
     if (info->labels_count) SN_RETURN_IF_FAILED(add_labels(list, info));
+    for (size_t i = 0; i < info->extra_count; i++)
+        SN_RETURN_IF_FAILED(add_entry(list, info->extra[i].key, info->extra[i].value));
     if (!info->has_preprocess) return SENET_OK;
     sn_text_printf(&text, "3x%dx%d", how->height, how->width);
     SN_RETURN_IF_FAILED(add_text(list, "input", &text));
@@ -91,11 +93,31 @@ static senet_status make_metadata(entry_list *list, const sn_graph *graph, const
     return SENET_OK;
 }
 
-senet_status sn_weights_save(const char *path, const sn_graph *graph, const sn_params *params,
-                             const sn_weights_info *info, const sn_metadata_entry *extra, size_t extra_count)
+/* A tensor of the file: values (room for them is there), name and shape; `names` keeps a name that is not ours. */
+static senet_status make_tensor(const sn_graph *graph, const sn_params *params, size_t index, const sn_naming *naming,
+                                sn_arena *names, float *values, sn_tensor *tensor)
+{
+    const sn_param *param = &graph->params[index];
+    char name[SN_MAX_TENSOR_NAME];
+    int64_t dims[4];
+    sn_params_get(params, graph, (int)index, values);
+    *tensor = (sn_tensor){.name = param->name,
+                          .type = SN_TENSOR_F32,
+                          .rank = sn_naming_tensor(naming, param, name, dims),
+                          .data = values,
+                          .bytes = (size_t)sn_shape_elements(param->shape) * sizeof *values};
+    memcpy(tensor->dims, dims, sizeof dims);
+    if (strcmp(name, param->name) != 0 && !(tensor->name = sn_arena_strdup(names, name)))
+        return sn_fail_memory(strlen(name), "a tensor's name");
+    return SENET_OK;
+}
+
+/* Writes what was gathered in `list`. */
+static senet_status write_file(const char *path, const sn_graph *graph, const sn_params *params,
+                               const sn_naming *naming, const entry_list *list)
 {
     senet_status status;
-    entry_list list = {0};
+    sn_arena names = {0};
     size_t elements = 0;
     float *values = NULL;
     sn_tensor *tensors = calloc(graph->params_count + 1, sizeof *tensors);
@@ -106,26 +128,39 @@ senet_status sn_weights_save(const char *path, const sn_graph *graph, const sn_p
         status = sn_fail_memory(elements * sizeof *values, path);
         goto cleanup;
     }
-    SN_TRY(make_metadata(&list, graph, info, extra, extra_count), cleanup);
     elements = 0;
     for (size_t i = 0; i < graph->params_count; i++) {
-        const sn_param *param = &graph->params[i];
-        size_t count = (size_t)sn_shape_elements(param->shape);
-        sn_params_get(params, graph, (int)i, values + elements);
-        tensors[i] = (sn_tensor){.name = param->name,
-                                 .type = SN_TENSOR_F32,
-                                 .rank = param->rank,
-                                 .data = values + elements,
-                                 .bytes = count * sizeof *values};
-        memcpy(tensors[i].dims, param->dims, sizeof param->dims);
-        elements += count;
+        SN_TRY(make_tensor(graph, params, i, naming, &names, values + elements, &tensors[i]), cleanup);
+        elements += (size_t)sn_shape_elements(graph->params[i].shape);
     }
-    status = sn_tensors_write(path, tensors, graph->params_count, list.entries, list.count);
+    status = sn_tensors_write(path, tensors, graph->params_count, list->entries, list->count);
 
 cleanup:
-    free(list.entries);
-    sn_arena_free(&list.arena);
+    sn_arena_free(&names);
     free(tensors);
     free(values);
     return status;
+}
+
+static senet_status save(const char *path, const sn_graph *graph, const sn_params *params, const sn_weights_info *info,
+                         const sn_naming *naming, const sn_metadata_entry *extra, size_t extra_count)
+{
+    entry_list list = {0};
+    senet_status status = make_metadata(&list, graph, info, extra, extra_count);
+    if (status == SENET_OK) status = write_file(path, graph, params, naming, &list);
+    free(list.entries);
+    sn_arena_free(&list.arena);
+    return status;
+}
+
+senet_status sn_weights_save(const char *path, const sn_graph *graph, const sn_params *params,
+                             const sn_weights_info *info, const sn_metadata_entry *extra, size_t extra_count)
+{
+    return save(path, graph, params, info, NULL, extra, extra_count);
+}
+
+senet_status sn_weights_save_as(const char *path, const sn_graph *graph, const sn_params *params,
+                                const sn_weights_info *info, const sn_naming *naming)
+{
+    return save(path, graph, params, info, naming, NULL, 0);
 }

@@ -181,8 +181,13 @@ static senet_status create_networks(sn_training *t)
 static senet_status load_initial_weights(sn_training *t)
 {
     sn_tensors *file;
-    SN_RETURN_IF_FAILED(sn_tensors_open(t->config.init_weights, &file));
-    senet_status status = sn_weights_load(file, t->spec.base, t->layout, t->params, NULL);
+    sn_load_report report;
+    SN_RETURN_IF_FAILED(sn_weights_open(t->config.init_weights, &file));
+    senet_status status = sn_weights_load(file, t->spec.base, t->layout, t->params, &report);
+    if (report.unused > 0)
+        sn_training_say(t, "%s: unused, as the network has no place for them: %d of the file's tensors, first '%s'",
+                        t->config.init_weights, report.unused, report.names[0]);
+    sn_load_report_free(&report);
     sn_tensors_close(file);
     return status;
 }
