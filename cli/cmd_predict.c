@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/parallel.h"
+#include "csv.h"
 #include "network.h"
 #include "pictures.h"
 #include "progress.h"
@@ -52,26 +53,12 @@ static void prepare_one(void *context, int64_t index, int worker)
 
 /* ---- output ---- */
 
-static void add_csv_field(sn_text *text, const char *field)
-{
-    if (!strpbrk(field, ",\"\r\n")) {
-        sn_text_add_string(text, field);
-        return;
-    }
-    sn_text_add_char(text, '"');
-    for (; *field; field++) {
-        if (*field == '"') sn_text_add_char(text, '"');
-        sn_text_add_char(text, *field);
-    }
-    sn_text_add_char(text, '"');
-}
-
 static void add_csv(predict *p, const char *file)
 {
     for (int i = 0; i < p->top_count; i++) {
-        add_csv_field(&p->text, file);
+        cli_csv_add(&p->text, file);
         sn_text_printf(&p->text, ",%d,%d,", i + 1, p->top[i].class_index);
-        add_csv_field(&p->text, p->top[i].label ? p->top[i].label : "");
+        cli_csv_add(&p->text, p->top[i].label ? p->top[i].label : "");
         sn_text_printf(&p->text, ",%.6f\n", p->top[i].probability);
     }
 }
@@ -193,6 +180,11 @@ static senet_status set_up(const cli_arguments *arguments, predict *p)
     p->format = cli_flag(arguments, "json") ? FORMAT_JSON : cli_flag(arguments, "csv") ? FORMAT_CSV : FORMAT_TEXT;
     for (int i = 0; i < arguments->operands_count; i++)
         SN_RETURN_IF_FAILED(cli_pictures_add(&p->pictures, arguments->operands[i]));
+    const cli_value *lists = cli_get(arguments, "list");
+    for (int i = 0; i < lists->count; i++) SN_RETURN_IF_FAILED(cli_pictures_add_list(&p->pictures, lists->texts[i]));
+    if (!p->pictures.count && lists->count) return sn_fail(SENET_NO_INPUT, "%s: names no picture", lists->texts[0]);
+    if (!p->pictures.count)
+        return sn_fail(SENET_USAGE, "PICTURE is missing: name pictures, folders, or a file of names with --list");
     SN_RETURN_IF_FAILED(cli_open_network(arguments, &p->model));
     int64_t classes = p->model->spec.classes;
     if (cli_given(arguments, "topk") && cli_integer(arguments, "topk") > classes)
@@ -237,6 +229,11 @@ static const cli_option options[] = {
      .most = 100000,
      .standard = "5",
      .help = "classes shown for a picture"},
+    {.name = "list",
+     .type = CLI_TEXT,
+     .metavar = "FILE",
+     .repeat = true,
+     .help = "take pictures from a file that names one a line; \"-\": from standard input"},
     {.name = "csv", .type = CLI_FLAG, .help = "print comma-separated values: file,rank,class,label,probability"},
     CLI_OPTION_JSON,
     {.name = "no-exif", .type = CLI_FLAG, .help = "take pictures as stored, whatever their EXIF orientation says"},
@@ -254,20 +251,27 @@ static const cli_example examples[] = {
      "Every picture of a folder, as a table"},
     {"senet predict --weights run/best.safetensors --json *.png",
      "For a program: [{\"file\", \"top\": [{\"class\", \"label\", \"probability\"}]}]"},
+    {"find photos -name '*.jpg' | senet predict --weights run/best.safetensors --csv --list -",
+     "Pictures named by another program"},
     {"cat cat.jpg | senet predict --weights run/best.safetensors -", "A picture from standard input"},
     {NULL, NULL},
 };
 
 const cli_verb cli_predict = {
     .name = "predict",
-    .operands = "PICTURE|FOLDER|-...",
-    .fewest_operands = 1,
+    .operands = "[PICTURE|FOLDER|PATTERN|@FILE|-...]",
+    .fewest_operands = 0,
     .most_operands = -1,
     .summary = "classify pictures",
     .description =
         "Reads JPEG and PNG pictures, of a folder every .jpg, .jpeg and .png below it, \"-\" from standard input; "
         "prepares them as the weights file says; prints the most probable classes with their labels and "
-        "probabilities.\n\n"
+        "probabilities. A quoted pattern such as 'photos/*.jpg' is expanded; @FILE and --list FILE take the paths "
+        "from a file, one a line.\n\n"
+        "Greyscale, CMYK, 16-bit, palette and transparent pictures are made RGB, transparent parts white; a picture "
+        "with "
+        "an EXIF orientation is turned upright, as people see it (not with --no-exif; senet eval does not turn "
+        "pictures unless asked).\n\n"
         "A picture that cannot be read is reported on standard error and left out; the exit code is then 65, or 66 "
         "where files were missing and nothing else was wrong.",
     .options = options,

@@ -36,6 +36,11 @@ senet_status cli_open_network(const cli_arguments *arguments, senet_model **mode
     if (!name && !weights)
         return sn_fail(SENET_USAGE, "name a network: --model NAME%s; see senet models",
                        cli_has(arguments, "weights") ? " or --weights FILE" : "");
+    return cli_open_weights(arguments, weights, name, model);
+}
+
+senet_status cli_open_weights(const cli_arguments *arguments, const char *weights, const char *name, senet_model **model)
+{
     SN_RETURN_IF_FAILED(weights ? sn_model_open(weights, name, model) : sn_model_create(name, model));
     cli_warn_unused(weights, *model);
     if (cli_has(arguments, "threads")) (*model)->threads = (int)cli_integer(arguments, "threads");

@@ -10,6 +10,9 @@
  * threads and --reference.  Without weights the parameters are zero.  SENET_USAGE when neither is given. */
 senet_status cli_open_network(const cli_arguments *arguments, senet_model **model);
 
+/* The same for one of several: weights may be NULL (parameters are zero), or name, where the file says what it is. */
+senet_status cli_open_weights(const cli_arguments *arguments, const char *weights, const char *name, senet_model **model);
+
 /* One line on standard error if the weights file has tensors that the network does without. */
 void cli_warn_unused(const char *path, const senet_model *model);
 

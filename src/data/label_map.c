@@ -202,14 +202,22 @@ static senet_status add_bare_line(label_map *map, const char *line, int64_t labe
     return sn_fail(SENET_BAD_DATA, "more lines than the %" PRId64 " labels of %s", label, info->name);
 }
 
+/* The first line of a table: "index TAB wnid TAB words". */
+static bool is_heading(const char *line)
+{
+    return strncmp(line, "index\t", 6) == 0;
+}
+
 static senet_status read_map(label_map *map, sn_arena *arena, sn_lines *lines, const named *sorted)
 {
     map_form form = FORM_BARE;
     int64_t read = 0;
-    for (char *line; (line = sn_lines_next(lines)) != NULL; read++) {
+    for (char *line; (line = sn_lines_next(lines)) != NULL;) {
+        if (read == 0 && is_heading(line)) continue;
         if (read == 0) form = form_of(line);
         senet_status status = form == FORM_BARE ? add_bare_line(map, line, read)
                                                 : add_named_line(map, arena, sorted, line, form);
+        read++;
         if (status != SENET_OK) return sn_fail_context(status, "%s: line %" PRId64, map->source, lines->number);
     }
     return SENET_OK;

@@ -66,9 +66,9 @@ static void colour(double value, uint8_t *rgb)
 senet_status sn_confusion_write_png(const sn_confusion *confusion, const char *path)
 {
     const int64_t most = SN_CONFUSION_PICTURE_SIDE, classes = confusion->classes;
-    int64_t together = (classes + most - 1) / most;     /* classes a cell */
+    int64_t together = (classes + most - 1) / most;      /* classes a cell */
     int64_t cells = (classes + together - 1) / together; /* a row */
-    int64_t pixels = most / cells, grid = pixels >= 8;  /* a cell's side; large ones have a line between them */
+    int64_t pixels = most / cells, grid = pixels >= 8;   /* a cell's side; large ones have a line between them */
     int64_t side = cells * pixels + grid;
     uint8_t *rgb = malloc((size_t)(side * side) * 3);
     if (!rgb) return sn_fail_memory((size_t)(side * side) * 3, path);

@@ -26,8 +26,9 @@ void sn_confusion_free(sn_confusion *confusion);
 /* One picture: its class, the answer, and at which rank its class came. */
 void sn_confusion_add(sn_confusion *confusion, int64_t label, int64_t answer, int64_t rank);
 
-/* The matrix as a PNG picture: rows are true classes, columns answers, a cell the darker the larger its share of the row.
- * More classes than pixels can show (SN_CONFUSION_PICTURE_SIDE) are put together: a cell is then the mean of several. */
+/* The matrix as a PNG picture: rows are true classes, columns answers, a cell the darker the larger its share of the
+ * row. More classes than pixels can show (SN_CONFUSION_PICTURE_SIDE) are put together: a cell is then the mean of
+ * several. */
 enum { SN_CONFUSION_PICTURE_SIDE = 1024 };
 senet_status sn_confusion_write_png(const sn_confusion *confusion, const char *path);
 

@@ -89,8 +89,8 @@ senet_status sn_protocol_parse_sizes(const char *text, sn_protocol *protocol)
 
 /* ---- scales and crops ---- */
 
-/* Whether a picture resized to `scale` has room for the crop (view.h: of an oblong crop, the scale is along its shorter side;
- * but GoogLeNet's crops are cut from squares). */
+/* Whether a picture resized to `scale` has room for the crop (view.h: of an oblong crop, the scale is along its shorter
+ * side; but GoogLeNet's crops are cut from squares). */
 static bool fits(const sn_protocol *protocol, int scale, sn_crop_size size)
 {
     bool tall = size.height > size.width, square = protocol->crops == 144;
@@ -101,14 +101,16 @@ senet_status sn_protocol_check(const sn_protocol *protocol)
 {
     for (size_t s = 0; s < protocol->sizes_count && protocol->scales_count; s++) {
         bool used = false;
-        for (size_t i = 0; i < protocol->scales_count; i++) used |= fits(protocol, protocol->scales[i], protocol->sizes[s]);
+        for (size_t i = 0; i < protocol->scales_count; i++)
+            used |= fits(protocol, protocol->scales[i], protocol->sizes[s]);
         if (!used)
-            return sn_fail(SENET_USAGE, "no scale is large enough for crops of %d x %d pixels", protocol->sizes[s].height,
-                           protocol->sizes[s].width);
+            return sn_fail(SENET_USAGE, "no scale is large enough for crops of %d x %d pixels",
+                           protocol->sizes[s].height, protocol->sizes[s].width);
     }
     for (size_t i = 0; i < protocol->scales_count && protocol->sizes_count; i++) {
         bool used = false;
-        for (size_t s = 0; s < protocol->sizes_count; s++) used |= fits(protocol, protocol->scales[i], protocol->sizes[s]);
+        for (size_t s = 0; s < protocol->sizes_count; s++)
+            used |= fits(protocol, protocol->scales[i], protocol->sizes[s]);
         if (!used)
             return sn_fail(SENET_USAGE, "scale %d is smaller than crops of %d x %d pixels", protocol->scales[i],
                            protocol->sizes[0].height, protocol->sizes[0].width);
@@ -153,9 +155,12 @@ static senet_status add_scale(view_list *list, const sn_protocol *protocol, sn_v
     static const sn_view_square squares[] = {SN_SQUARE_FIRST, SN_SQUARE_CENTRE, SN_SQUARE_LAST};
     view.resize = protocol->resize;
     switch (protocol->crops) {
-    case 1: return add_crops(list, view, false, false);
-    case 10: return add_crops(list, view, true, false);
-    case 12: return add_crops(list, view, true, true);
+    case 1:
+        return add_crops(list, view, false, false);
+    case 10:
+        return add_crops(list, view, true, false);
+    case 12:
+        return add_crops(list, view, true, true);
     default:
         for (size_t i = 0; i < sizeof squares / sizeof squares[0]; i++) {
             view.square = squares[i];

@@ -34,8 +34,10 @@ int64_t sn_scores_rank(const double *scores, int64_t classes, int64_t label)
 {
     int64_t rank = 0;
     for (int64_t k = 0; k < classes; k++) {
-        if (k < label) rank += !(scores[k] < scores[label]);
-        else if (k > label) rank += !(scores[k] <= scores[label]);
+        if (k < label)
+            rank += !(scores[k] < scores[label]);
+        else if (k > label)
+            rank += !(scores[k] <= scores[label]);
     }
     return rank;
 }

@@ -7,6 +7,9 @@
  *   network.c     a model with programs for the batch sizes it meets
  *   trainer.c     the loop                       run_folder.c  what a run keeps in its folder, and when
  *   evaluate.c    loss and errors on a data set  checkpoint.c  the full state of a run
+ *   protocol.c    crops, scales and mirrors of an evaluation
+ *   ensemble.c    evaluation by several views and networks
+ *   scores.c      averaging and ranking answers  confusion.c   which class is taken for which
  *   log.c         log.jsonl and summary.csv      tensorboard.c event files
  *
  * A run is a function of its config: any number of threads, and any number of interruptions, give the same bits. */
@@ -95,6 +98,12 @@ typedef struct sn_eval_options {
     int64_t batch;
     int threads, workers;
     bool reference_only;
+    const sn_preprocess *prepare; /* of sn_evaluate_network on photographs: how they become the network's input */
+    /* of sn_evaluate_network: how photographs are read; a bad one that is skipped counts nowhere */
+    bool exif;
+    sn_bad_picture on_bad;
+    void (*report_bad)(void *context, const char *path, const char *message);
+    void *bad_context;
     void (*progress)(void *context, int64_t done, int64_t total);
     void *context;
 } sn_eval_options;

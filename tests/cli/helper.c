@@ -1,6 +1,7 @@
 /* helper.c - what the shell tests of the program need and a shell cannot do:
  *
  *     helper pictures DIR            writes pictures of every kind a user may have, good and broken
+ *     helper turned DIR              writes turned.jpg, which has an EXIF orientation, and upright.png, what it shows
  *     helper tensors FILE N H W      writes `input` (N,3,H,W) and `labels` (N)
  *     helper json FILE [KEY...]      checks that the file is one JSON value; prints the value found by the keys (of
  * objects by name, of arrays by number; "#" for a count) helper golden FILE GOLDEN      compares `logits` with those of
@@ -18,6 +19,7 @@
 
 #include "base/json.h"
 #include "base/rng.h"
+#include "io/image.h"
 #include "io/safetensors.h"
 
 static int fail(void)
@@ -48,7 +50,21 @@ static unsigned value_at(int x, int y, int channel)
     return (unsigned)(x * 5 + y * (channel + 1) + 40 * channel) % 256;
 }
 
-static void write_jpeg(const char *directory, const char *name, int channels, J_COLOR_SPACE space)
+/* EXIF with one entry, the orientation (JEITA CP-3451, 4.6.4). */
+static void write_exif(struct jpeg_compress_struct *jpeg, unsigned char orientation)
+{
+    const unsigned char exif[] = {
+        'E',  'x',  'i', 'f', 0, 0, 'M', 'M', 0,           42, 0, 0, 0, 8, /* a big-endian TIFF header */
+        0,    1,                                                          /* entries */
+        0x01, 0x12, 0,   3,   0, 0, 0,   1,   0, orientation, 0,  0,       /* tag, SHORT, one of it, its value */
+        0,    0,    0,   0,                                               /* no other directory */
+    };
+    jpeg_write_marker(jpeg, JPEG_APP0 + 1, exif, sizeof exif);
+}
+
+/* orientation: 1..8, or 0 for a file that does not say. */
+static void write_jpeg(const char *directory, const char *name, int channels, J_COLOR_SPACE space,
+                       unsigned char orientation)
 {
     FILE *file = create(directory, name);
     struct jpeg_compress_struct jpeg;
@@ -63,6 +79,7 @@ static void write_jpeg(const char *directory, const char *name, int channels, J_
     jpeg_set_defaults(&jpeg);
     jpeg_set_quality(&jpeg, 90, TRUE);
     jpeg_start_compress(&jpeg, TRUE);
+    if (orientation) write_exif(&jpeg, orientation);
     for (int y = 0; y < HEIGHT; y++) {
         JSAMPLE row[WIDTH * 4];
         JSAMPROW rows[1] = {row};
@@ -102,15 +119,32 @@ static void write_png(const char *directory, const char *name, int bits, int typ
 
 static int write_pictures(const char *directory)
 {
-    write_jpeg(directory, "rgb.jpg", 3, JCS_RGB);
-    write_jpeg(directory, "grey.jpg", 1, JCS_GRAYSCALE);
-    write_jpeg(directory, "cmyk.jpg", 4, JCS_CMYK);
+    write_jpeg(directory, "rgb.jpg", 3, JCS_RGB, 0);
+    write_jpeg(directory, "grey.jpg", 1, JCS_GRAYSCALE, 0);
+    write_jpeg(directory, "cmyk.jpg", 4, JCS_CMYK, 0);
     write_png(directory, "rgb.png", 8, PNG_COLOR_TYPE_RGB);
     write_png(directory, "rgb16.png", 16, PNG_COLOR_TYPE_RGB);
     write_png(directory, "grey16.png", 16, PNG_COLOR_TYPE_GRAY);
     write_png(directory, "alpha.png", 8, PNG_COLOR_TYPE_RGB_ALPHA);
     write_png(directory, "palette.png", 8, PNG_COLOR_TYPE_PALETTE);
     return 0;
+}
+
+/* The picture rgb.jpg as a camera on its side writes it, and what it shows: turned by 90 degrees to the right. */
+static int write_turned(const char *directory)
+{
+    char path[4096];
+    uint8_t upright[WIDTH * HEIGHT * 3];
+    sn_image stored = {0};
+    write_jpeg(directory, "turned.jpg", 3, JCS_RGB, 6);
+    snprintf(path, sizeof path, "%s/turned.jpg", directory);
+    if (sn_image_read(path, false, &stored) != SENET_OK) return fail();
+    for (int y = 0; y < WIDTH; y++)
+        for (int x = 0; x < HEIGHT; x++)
+            memcpy(upright + 3 * (y * HEIGHT + x), stored.pixels + 3 * ((HEIGHT - 1 - x) * WIDTH + y), 3);
+    sn_image_free(&stored);
+    snprintf(path, sizeof path, "%s/upright.png", directory);
+    return sn_image_write_png(path, HEIGHT, WIDTH, upright) == SENET_OK ? 0 : fail();
 }
 
 /* ---- tensors ---- */
@@ -218,6 +252,7 @@ int main(int count, char **words)
 {
     const char *action = count > 1 ? words[1] : "";
     if (strcmp(action, "pictures") == 0 && count == 3) return write_pictures(words[2]);
+    if (strcmp(action, "turned") == 0 && count == 3) return write_turned(words[2]);
     if (strcmp(action, "tensors") == 0 && count == 6)
         return write_tensors(words[2], atoi(words[3]), atoi(words[4]), atoi(words[5]));
     if (strcmp(action, "same") == 0 && count == 4) return compare_tensors(words[2], words[3]);

@@ -30,6 +30,52 @@ unchanged alone together
 member 0 top 0 probability > piped
 unchanged alone piped
 
+# Patterns that the shell was kept from expanding, lists in files and on standard input; a file of that very name comes first.
+expect 0 predict --weights weights.safetensors --json 'photos/rgb*.png' 'photos/gr[e]y.jpg'
+has 3 '#'
+has photos/rgb.png 0 file
+has photos/rgb16.png 1 file
+has photos/grey.jpg 2 file
+cp photos/rgb.png 'photos/x[1].png'
+expect 0 predict --weights weights.safetensors --json 'photos/x[1].png'
+has 'photos/x[1].png' 0 file
+rm 'photos/x[1].png'
+refuse 66 "photos/*.gif: no file matches" predict --weights weights.safetensors 'photos/*.gif'
+printf 'photos/grey.jpg\r\n\nphotos/rgb.png\n' > list.txt
+for way in "--list list.txt" @list.txt; do
+    expect 0 predict --weights weights.safetensors --json $way
+    has 2 '#'
+    has photos/grey.jpg 0 file
+    has photos/rgb.png 1 file
+done
+printf 'photos/rgb.png' | "$SENET" predict --weights weights.safetensors --csv -k 1 --list - > out 2> err || complain "list on standard input"
+says 'photos/rgb.png,1,'
+: > nothing.txt
+refuse 66 "nothing.txt: names no picture" predict --weights weights.safetensors --list nothing.txt
+refuse 66 "nowhere.txt" predict --weights weights.safetensors @nowhere.txt
+
+# A folder of class folders is a folder of pictures.
+mkdir -p classes/cat classes/dog
+cp photos/rgb.png classes/dog/b.PNG
+cp photos/rgb.jpg classes/cat/a.JPEG
+expect 0 predict --weights weights.safetensors --json classes
+has 2 '#'
+has classes/cat/a.JPEG 0 file
+
+# A picture with an EXIF orientation counts as people see it, or as it is stored.
+"$HELPER" turned . || complain "helper turned"
+probabilities() {
+    expect 0 predict --weights weights.safetensors --csv -k 10 "$@"
+    sed 1d out | cut -d, -f2-
+}
+probabilities turned.jpg > turned
+probabilities upright.png > upright
+unchanged turned upright
+probabilities --no-exif turned.jpg > stored
+probabilities photos/rgb.jpg > flat
+unchanged stored flat
+cmp -s turned stored && complain "--no-exif changes nothing"
+
 # No picture, truncated, empty, missing: a line each, the good one is done, exit code 65.
 echo "this is a text" > text.jpg
 size=$(wc -c < photos/rgb.jpg)

@@ -154,7 +154,8 @@ static void lists_are_parsed_strictly(void **state)
     assert_int_equal(protocol.sizes[0].width, 224);
     assert_int_equal(protocol.sizes[1].height, 320);
     assert_int_equal(protocol.sizes[1].width, 256);
-    static const char *const bad[] = {"", "224,", ",224", "224;256", "0", "-5", "224.5", "99999", "1234567890123456789012345678901234567890"};
+    static const char *const bad[] = {
+        "", "224,", ",224", "224;256", "0", "-5", "224.5", "99999", "1234567890123456789012345678901234567890"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_fails(sn_protocol_parse_scales(bad[i], &protocol), SENET_USAGE, "a side in pixels");
         assert_fails(sn_protocol_parse_sizes(bad[i], &protocol), SENET_USAGE, "a side in pixels");

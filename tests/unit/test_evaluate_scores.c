@@ -1,4 +1,5 @@
-/* test_evaluate_scores.c - softmax in logarithms, its mean, ranks, the best classes; errors of classes and confusions. */
+/* test_evaluate_scores.c - softmax in logarithms, its mean, ranks, the best classes; errors of classes and confusions.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
