@@ -11,8 +11,10 @@
 #define OPTIMIZERS "sgd|sgd-caffe|nesterov"
 #define SCHEDULES "constant|step|plateau|cosine"
 #define INIT_RULES "he|torch|he-fan-out"
+#define BAD_PICTURES "fail|skip|quarantine"
+#define INTERPOLATIONS "bilinear|pil-bilinear|pil-bicubic"
 
-enum { LARGEST_PAD = 64, LARGEST_CUTOUT = 512 };
+enum { LARGEST_PAD = 64, LARGEST_CUTOUT = 512, LARGEST_ROTATION = 180, LARGEST_JITTER = 255 };
 
 const cli_option cli_train_options[] = {
     CLI_OPTION_MODEL("the network; not needed with --recipe"),
@@ -20,7 +22,7 @@ const cli_option cli_train_options[] = {
      .type = CLI_TEXT,
      .metavar = "DATA",
      .usual = "the recipe's",
-     .help = "cifar10:DIR, cifar100:DIR, synthetic[:OPTIONS] or tensors:FILE"},
+     .help = "folder:DIR, list:FILE, cifar10:DIR, cifar100:DIR, synthetic[:OPTIONS] or tensors:FILE"},
     {.name = "output",
      .type = CLI_TEXT,
      .metavar = "DIR",
@@ -151,8 +153,38 @@ const cli_option cli_train_options[] = {
      .type = CLI_TEXT,
      .metavar = "HOW",
      .usual = "the recipe's, else none",
-     .help = "none, or joined by +: padN (zero-pad by N, crop at random), flip, cutoutN (blank a square of side N), "
-             "cifar = pad4+flip"},
+     .help = "none, or joined by +: cropA-B (random-resized crop of A to B percent of the picture), flip, padN (zero-pad by N, "
+             "crop at random), rotateN (up to N degrees), jitterN (add up to N to every byte), cutoutN (blank a square of side "
+             "N); cifar = pad4+flip, imagenet = crop8-100+flip, imagenet-strong = imagenet+rotate10+jitter20"},
+    {.name = "input-size",
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 1,
+     .most = 4096,
+     .usual = "the model's own",
+     .help = "side of the square that photographs become"},
+    {.name = "interpolation",
+     .type = CLI_CHOICE,
+     .metavar = "FILTER",
+     .choices = INTERPOLATIONS,
+     .usual = "pil-bilinear",
+     .help = "how photographs are resized: as OpenCV does or as Pillow does"},
+    {.name = "no-exif", .type = CLI_FLAG, .help = "leave photographs as they are stored, whatever their EXIF orientation"},
+    {.name = "fast-decode",
+     .type = CLI_FLAG,
+     .help = "decode large JPEGs at a reduced size, never below what the crop needs: faster, and not the same pixels"},
+    {.name = "on-bad-image",
+     .type = CLI_CHOICE,
+     .metavar = "WHAT",
+     .choices = BAD_PICTURES,
+     .usual = "fail",
+     .help = "a picture that cannot be read ends the run, or the next one stands in; quarantine also lists it in "
+             "DIR/quarantine.txt"},
+    {.name = "exclude",
+     .type = CLI_TEXT,
+     .metavar = "FILE",
+     .help = "leave out the pictures that FILE names, one a line, such as a quarantine.txt"},
+    {.name = "class-aware", .type = CLI_FLAG, .help = "draw every class equally often, however many pictures it has"},
     {.name = "no-shuffle", .type = CLI_FLAG, .help = "take the pictures in their order"},
     {.name = "drop-last", .type = CLI_FLAG, .help = "leave out the smaller last batch of an epoch"},
     {.name = "freeze-bn-epochs",
@@ -219,7 +251,9 @@ const char *cli_train_choice_name(const char *setting, int64_t index, int *lengt
     const char *list = strcmp(setting, "optimizer") == 0  ? OPTIMIZERS
                        : strcmp(setting, "schedule") == 0 ? SCHEDULES
                        : strcmp(setting, "init") == 0     ? INIT_RULES
-                                                          : NULL;
+                       : strcmp(setting, "on_bad") == 0   ? BAD_PICTURES
+                       : strcmp(setting, "interpolation") == 0 ? INTERPOLATIONS
+                                                               : NULL;
     if (!list) return NULL;
     for (; index > 0; index--) list += strcspn(list, "|") + 1;
     *length = (int)strcspn(list, "|");
@@ -239,6 +273,46 @@ static bool numbered(const char *word, const char *prefix, int most, int *number
     return true;
 }
 
+/* "crop8-100": percent of the picture. */
+static bool crop_shares(const char *word, sn_augment *augment)
+{
+    char low[24] = "";
+    const char *dash = strchr(word, '-');
+    double least, most;
+    if (strncmp(word, "crop", 4) != 0 || !dash || (size_t)(dash - word) >= sizeof low) return false;
+    memcpy(low, word + 4, (size_t)(dash - word) - 4);
+    if (!sn_parse_double(low, &least) || !sn_parse_double(dash + 1, &most)) return false;
+    if (!(least > 0 && least <= most && most <= 100)) return false;
+    augment->area_min = least / 100;
+    augment->area_max = most / 100;
+    augment->aspect = 4.0 / 3;
+    return true;
+}
+
+/* One word of --augment over what those before it said. */
+static bool parse_word(const char *word, sn_augment *augment)
+{
+    const bool strong = strcmp(word, "imagenet-strong") == 0;
+    if (strong) {
+        augment->rotate = 10;
+        augment->jitter = 20;
+    }
+    if (strong || strcmp(word, "imagenet") == 0) {
+        augment->flip = true;
+        return crop_shares("crop8-100", augment);
+    }
+    if (strcmp(word, "cifar") == 0) augment->pad = 4;
+    if (strcmp(word, "cifar") == 0 || strcmp(word, "flip") == 0) return augment->flip = true;
+    int degrees;
+    if (numbered(word, "rotate", LARGEST_ROTATION, &degrees)) {
+        augment->rotate = degrees;
+        return true;
+    }
+    return crop_shares(word, augment) || numbered(word, "pad", LARGEST_PAD, &augment->pad) ||
+           numbered(word, "jitter", LARGEST_JITTER, &augment->jitter) ||
+           numbered(word, "cutout", LARGEST_CUTOUT, &augment->cutout);
+}
+
 static senet_status parse_augment(const char *text, sn_augment *augment)
 {
     *augment = (sn_augment){0};
@@ -247,16 +321,11 @@ static senet_status parse_augment(const char *text, sn_augment *augment)
         char word[24] = "";
         size_t length = strcspn(rest, "+");
         if (length < sizeof word) snprintf(word, sizeof word, "%.*s", (int)length, rest);
-        if (strcmp(word, "flip") == 0)
-            augment->flip = true;
-        else if (strcmp(word, "cifar") == 0)
-            augment->flip = true, augment->pad = 4;
-        else if (!numbered(word, "pad", LARGEST_PAD, &augment->pad) &&
-                 !numbered(word, "cutout", LARGEST_CUTOUT, &augment->cutout))
-            return sn_fail(
-                SENET_USAGE,
-                "--augment %s: '%.*s' must be cifar, flip, padN (N = 1..%d) or cutoutN (N = 1..%d); or none alone",
-                text, (int)length, rest, LARGEST_PAD, LARGEST_CUTOUT);
+        if (!parse_word(word, augment))
+            return sn_fail(SENET_USAGE,
+                           "--augment %s: '%.*s' must be imagenet, imagenet-strong, cifar, flip, cropA-B (percent), padN (N = "
+                           "1..%d), rotateN (1..%d), jitterN (1..%d) or cutoutN (1..%d); or none alone",
+                           text, (int)length, rest, LARGEST_PAD, LARGEST_ROTATION, LARGEST_JITTER, LARGEST_CUTOUT);
         if (rest[length] == '\0') return SENET_OK;
         rest += length + 1;
     }
@@ -308,6 +377,11 @@ static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
     set_real(a, "warmup-epochs", &config->warmup_epochs);
     set_real(a, "warmup-lr", &config->warmup_lr);
     set_real(a, "label-smoothing", &config->label_smoothing);
+    set_int(a, "input-size", &config->input_size);
+    set_flag(a, "no-exif", true, &config->no_exif);
+    set_flag(a, "fast-decode", true, &config->fast_decode);
+    set_flag(a, "class-aware", true, &config->class_aware);
+    set_text(a, "exclude", &config->exclude);
     set_flag(a, "no-shuffle", false, &config->shuffle);
     set_flag(a, "drop-last", true, &config->drop_last);
     set_int(a, "freeze-bn-epochs", &config->freeze_bn_epochs);
@@ -321,6 +395,8 @@ static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
     if (cli_given(a, "seed")) config->seed = (uint64_t)cli_integer(a, "seed");
     if (cli_given(a, "optimizer")) config->optimizer = (sn_optimizer)cli_choice(a, "optimizer");
     if (cli_given(a, "init-rule")) config->init = (sn_init)cli_choice(a, "init-rule");
+    if (cli_given(a, "on-bad-image")) config->on_bad = (sn_on_bad)cli_choice(a, "on-bad-image");
+    if (cli_given(a, "interpolation")) config->interpolation = cli_choice(a, "interpolation");
     if (cli_given(a, "weight-decay-on")) config->decay_all = cli_choice(a, "weight-decay-on") == 1;
     if (cli_given(a, "warmup-epochs"))
         config->warmup_steps = 0; /* a recipe's steps at a constant rate would go first */

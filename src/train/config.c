@@ -21,6 +21,7 @@ void sn_train_defaults(sn_train_config *config)
         .patience = 10,
         .reductions = 3,
         .init = SN_INIT_HE,
+        .interpolation = SN_INTERPOLATION_PIL_BILINEAR,
         .shuffle = true,
         .workers = 1,
         .eval_batch = 100,
@@ -65,11 +66,23 @@ static const setting settings[] = {
     SETTING(warmup_steps, INT64, SN_CONFIG_TOLD),
     SETTING(label_smoothing, DOUBLE, SN_CONFIG_TOLD),
     SETTING(init, INT, SN_CONFIG_FREE),
+    SETTING(augment.area_min, DOUBLE, SN_CONFIG_FIXED),
+    SETTING(augment.area_max, DOUBLE, SN_CONFIG_FIXED),
+    SETTING(augment.aspect, DOUBLE, SN_CONFIG_FIXED),
     SETTING(augment.pad, INT, SN_CONFIG_FIXED),
     SETTING(augment.flip, BOOL, SN_CONFIG_FIXED),
+    SETTING(augment.rotate, DOUBLE, SN_CONFIG_FIXED),
+    SETTING(augment.jitter, INT, SN_CONFIG_FIXED),
     SETTING(augment.cutout, INT, SN_CONFIG_FIXED),
+    SETTING(input_size, INT, SN_CONFIG_FIXED),
+    SETTING(interpolation, INT, SN_CONFIG_FIXED),
+    SETTING(no_exif, BOOL, SN_CONFIG_FIXED),
+    SETTING(fast_decode, BOOL, SN_CONFIG_FIXED),
+    SETTING(on_bad, INT, SN_CONFIG_TOLD),
+    SETTING(exclude, TEXT, SN_CONFIG_FREE), /* as `data` */
     SETTING(shuffle, BOOL, SN_CONFIG_FIXED),
     SETTING(drop_last, BOOL, SN_CONFIG_FIXED),
+    SETTING(class_aware, BOOL, SN_CONFIG_FIXED),
     SETTING(freeze_bn_epochs, INT, SN_CONFIG_TOLD),
     SETTING(seed, UINT64, SN_CONFIG_FIXED),
     SETTING(eval_batch, INT64, SN_CONFIG_FREE),
@@ -212,6 +225,18 @@ static senet_status check_schedule(const sn_train_config *config)
     return check_at_least("warm-up steps", config->warmup_steps, 0);
 }
 
+/* What the loader does not check again, or would name otherwise. */
+static senet_status check_pictures(const sn_train_config *config)
+{
+    if ((unsigned)config->on_bad > SN_ON_BAD_QUARANTINE)
+        return sn_fail(SENET_USAGE, "treatment %d of bad pictures is unknown", config->on_bad);
+    if (config->interpolation < SN_INTERPOLATION_BILINEAR || config->interpolation > SN_INTERPOLATION_PIL_BICUBIC)
+        return sn_fail(SENET_USAGE, "interpolation %d is unknown", config->interpolation);
+    SN_RETURN_IF_FAILED(check_at_least("input size", config->input_size, 0));
+    SN_RETURN_IF_FAILED(check_at_least("padding", config->augment.pad, 0));
+    return check_at_least("cutout", config->augment.cutout, 0);
+}
+
 senet_status sn_config_check(const sn_train_config *config)
 {
     if (!config->model || !*config->model) return sn_fail(SENET_USAGE, "no model is named");
@@ -228,8 +253,7 @@ senet_status sn_config_check(const sn_train_config *config)
     SN_RETURN_IF_FAILED(check_at_least("max steps", config->max_steps, 0));
     SN_RETURN_IF_FAILED(check_at_least("log every", config->log_every, 1));
     SN_RETURN_IF_FAILED(check_at_least("epochs of frozen batch norm", config->freeze_bn_epochs, 0));
-    SN_RETURN_IF_FAILED(check_at_least("padding", config->augment.pad, 0));
-    SN_RETURN_IF_FAILED(check_at_least("cutout", config->augment.cutout, 0));
+    SN_RETURN_IF_FAILED(check_pictures(config));
     SN_RETURN_IF_FAILED(check_at_least("threads", config->threads, 0));
     SN_RETURN_IF_FAILED(check_at_least("workers", config->workers, 0));
     SN_RETURN_IF_FAILED(check_range("learning rate", config->lr, 0, INFINITY));

@@ -5,6 +5,7 @@
  *   init.c        weight initialisation
  *   optimizer.c   SGD in its three forms         schedule.c    the learning rate of a step
  *   network.c     a model with programs for the batch sizes it meets
+ *   training.c    what a run has in hand         training_data.c  its pictures
  *   trainer.c     the loop                       run_folder.c  what a run keeps in its folder, and when
  *   evaluate.c    loss and errors on a data set  checkpoint.c  the full state of a run
  *   protocol.c    crops, scales and mirrors of an evaluation
@@ -25,6 +26,10 @@ typedef enum sn_optimizer { SN_SGD_TORCH, SN_SGD_CAFFE, SN_NESTEROV } sn_optimiz
 typedef enum sn_schedule { SN_SCHEDULE_CONSTANT, SN_SCHEDULE_STEP, SN_SCHEDULE_PLATEAU, SN_SCHEDULE_COSINE } sn_schedule;
 typedef enum sn_init { SN_INIT_HE, SN_INIT_TORCH, SN_INIT_HE_FAN_OUT } sn_init;
 enum { SN_MAX_MILESTONES = 16 };
+
+/* A picture that cannot be read ends the run, or the next one stands in for it; quarantine also writes its path to
+ * quarantine.txt in the run's folder. */
+typedef enum sn_on_bad { SN_ON_BAD_FAIL, SN_ON_BAD_SKIP, SN_ON_BAD_QUARANTINE } sn_on_bad;
 
 /* Every setting of a run; sn_train_defaults fills it, a recipe and then flags change it. Strings are borrowed. */
 typedef struct sn_train_config {
@@ -47,7 +52,11 @@ typedef struct sn_train_config {
     double label_smoothing;
     sn_init init;
     sn_augment augment;
-    bool shuffle, drop_last;
+    int input_size, interpolation;            /* of photographs, and of random-resized crops; size 0: the network's own */
+    bool no_exif, fast_decode;
+    sn_on_bad on_bad;
+    const char *exclude;                      /* a file that names pictures to leave out */
+    bool shuffle, drop_last, class_aware;
     int freeze_bn_epochs;                     /* batch norm frozen in the last so many epochs */
     uint64_t seed;
     int threads, workers;

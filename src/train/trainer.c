@@ -7,7 +7,7 @@
 
 #include "train/clock.h"
 #include "train/evaluate.h"
-#include "train/training.h"
+#include "train/training_data.h"
 
 /* What is measured, not computed: nothing here influences the run. */
 typedef struct meter {
@@ -149,8 +149,15 @@ static senet_status take_step(run *r)
 static senet_status evaluate(run *r, sn_eval_result *result)
 {
     sn_training *t = r->t;
-    sn_eval_options options = {
-        .batch = t->config.eval_batch, .workers = t->config.workers, .progress = report_evaluation, .context = r};
+    sn_eval_options options = {.batch = t->config.eval_batch,
+                               .workers = t->config.workers,
+                               .prepare = sn_dataset_describe(t->val_set)->photographs ? &t->preprocess : NULL,
+                               .exif = !t->config.no_exif,
+                               .on_bad = t->config.on_bad == SN_ON_BAD_FAIL ? SN_BAD_PICTURE_FAIL : SN_BAD_PICTURE_SKIP,
+                               .report_bad = sn_training_report_bad,
+                               .bad_context = t,
+                               .progress = report_evaluation,
+                               .context = r};
     r->evaluating = true;
     senet_status status = sn_evaluate_network(t->eval_network, &t->spec, t->val_set, &options, t->hooks.stop, result);
     r->evaluating = false;

@@ -9,9 +9,9 @@
 
 #include "base/file.h"
 #include "base/parallel.h"
-#include "base/rng.h"
 #include "train/config.h"
 #include "train/evaluate.h"
+#include "train/training_data.h"
 
 void sn_training_say(const sn_training *training, const char *format, ...)
 {
@@ -43,66 +43,6 @@ static senet_status complete_config(sn_training *t)
     sn_schedule_stretch(config, &said);
     if (said.length > 0) sn_training_say(t, "%s", sn_text_string(&said));
     sn_text_free(&said);
-    return SENET_OK;
-}
-
-/* ---- data ---- */
-
-/* What tells one data set from another: its description and a hash over a few samples spread evenly.  The path is not in it. */
-static senet_status fingerprint_data(sn_training *t)
-{
-    enum { SAMPLES = 16 };
-    const sn_dataset_info *info = sn_dataset_describe(t->train_set);
-    size_t bytes = (size_t)info->height * (size_t)info->width * 3;
-    uint64_t hash = 0;
-    if (!info->real) {
-        uint8_t *pixels = malloc(bytes);
-        if (!pixels) return sn_fail_memory(bytes, "a picture");
-        for (int64_t i = 0; i < SAMPLES; i++) {
-            int32_t label;
-            senet_status status = sn_dataset_get(t->train_set, i * info->count / SAMPLES, pixels, &label);
-            if (status != SENET_OK) {
-                free(pixels);
-                return status;
-            }
-            hash = sn_rng_mix(hash ^ sn_fnv1a64(pixels, bytes)) + (uint64_t)label;
-        }
-        free(pixels);
-    }
-    t->fingerprint = sn_arena_printf(&t->strings, "%s, %lld pictures of %dx%d, %lld classes, %016llx", info->name,
-                                     (long long)info->count, info->height, info->width, (long long)info->classes,
-                                     (unsigned long long)hash);
-    return t->fingerprint ? SENET_OK : sn_fail_memory(128, "a data set's fingerprint");
-}
-
-/* Pictures are normalised by their own set's statistics; tensors come normalised. */
-static sn_preprocess preprocess_for(const sn_dataset_info *info)
-{
-    sn_preprocess preprocess = sn_preprocess_default(info->height);
-    preprocess.height = info->height;
-    preprocess.width = info->width;
-    preprocess.crop_pct = 1;
-    preprocess.interpolation = SN_INTERPOLATION_NONE;
-    for (int c = 0; c < 3 && !info->real; c++) {
-        preprocess.mean[c] = info->mean[c];
-        preprocess.std[c] = info->std[c];
-    }
-    return preprocess;
-}
-
-static senet_status open_data(sn_training *t)
-{
-    SN_RETURN_IF_FAILED(sn_dataset_open(t->config.data, SN_SPLIT_TRAIN, &t->train_set));
-    const sn_dataset_info *train = sn_dataset_describe(t->train_set);
-    if (train->count < 1) return sn_fail(SENET_BAD_DATA, "data set '%s' has no training pictures", t->config.data);
-    t->preprocess = preprocess_for(train);
-    SN_RETURN_IF_FAILED(fingerprint_data(t));
-    if (t->config.no_eval) return SENET_OK;
-    SN_RETURN_IF_FAILED(sn_dataset_open(t->config.data, SN_SPLIT_VAL, &t->val_set));
-    const sn_dataset_info *val = sn_dataset_describe(t->val_set);
-    if (val->count < 1 || val->height != train->height || val->width != train->width || val->real != train->real)
-        return sn_fail(SENET_BAD_DATA, "data set '%s': %lld validation pictures of %dx%d, training has %dx%d", t->config.data,
-                       (long long)val->count, val->height, val->width, train->height, train->width);
     return SENET_OK;
 }
 
@@ -250,31 +190,17 @@ senet_status sn_training_save_weights(const sn_training *t, const char *path)
     return sn_run_weights_save(path, &weights);
 }
 
-static senet_status create_loader(sn_training *t)
-{
-    sn_loader_options options = {.batch = t->config.batch,
-                                 .workers = t->config.workers,
-                                 .shuffle = t->config.shuffle,
-                                 .drop_last = t->config.drop_last,
-                                 .seed = t->config.seed,
-                                 .augment = t->config.augment,
-                                 .epoch = t->state.epoch,
-                                 .start = t->state.batch};
-    SN_RETURN_IF_FAILED(sn_loader_create(t->train_set, &options, &t->loader));
-    t->steps_per_epoch = sn_loader_batches_per_epoch(t->loader);
-    return SENET_OK;
-}
-
-/* The folder comes last: a training that cannot begin leaves none behind. */
+/* The folder comes late: a training that cannot begin leaves none behind. */
 static senet_status create(sn_training *t)
 {
     SN_RETURN_IF_FAILED(complete_config(t));
-    SN_RETURN_IF_FAILED(open_data(t));
+    SN_RETURN_IF_FAILED(sn_training_open_data(t));
     SN_RETURN_IF_FAILED(choose_model(t));
+    SN_RETURN_IF_FAILED(sn_training_choose_input(t));
     SN_RETURN_IF_FAILED(create_params(t));
     SN_RETURN_IF_FAILED(begin_state(t));
     SN_RETURN_IF_FAILED(create_networks(t));
-    SN_RETURN_IF_FAILED(create_loader(t));
+    SN_RETURN_IF_FAILED(sn_training_start_loader(t));
     SN_RETURN_IF_FAILED(sn_run_folder_open(t->config.output, t->config.resume, &t->folder));
     SN_RETURN_IF_FAILED(sn_log_open(t->folder.path, t->state.step, t->state.epoch, &t->log));
     return sn_training_save_checkpoint(t);

@@ -29,6 +29,7 @@ typedef struct sn_training {
     sn_log *log;
     sn_train_state state;
     int64_t steps_per_epoch;
+    int64_t skipped;    /* bad pictures, in this process */
     int64_t saved_step; /* of the checkpoint on disk; -1: there is none */
 } sn_training;
 

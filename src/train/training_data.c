@@ -1,0 +1,166 @@
+/* training_data.c - see training_data.h. */
+#include "train/training_data.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/rng.h"
+
+enum { SAMPLES = 16 }; /* of the fingerprint */
+
+/* ---- opening ---- */
+
+/* A hash of what sample `index` is in its file.  Of a photograph that cannot be read nothing: it may be one to skip. */
+static senet_status hash_sample(const sn_dataset *dataset, int64_t index, uint64_t *hash)
+{
+    const sn_dataset_info *info = sn_dataset_describe(dataset);
+    size_t size = (size_t)info->height * (size_t)info->width * 3;
+    char *bytes = NULL;
+    *hash = 0;
+    if (info->photographs) {
+        senet_status status = sn_dataset_bytes(dataset, index, &bytes, &size);
+        if (status != SENET_OK) return status == SENET_NO_MEMORY ? status : SENET_OK;
+    } else {
+        int32_t label;
+        if (!(bytes = malloc(size))) return sn_fail_memory(size, "a picture");
+        senet_status status = sn_dataset_get(dataset, index, (uint8_t *)bytes, &label);
+        if (status != SENET_OK) {
+            free(bytes);
+            return status;
+        }
+    }
+    *hash = sn_fnv1a64(bytes, size);
+    free(bytes);
+    return SENET_OK;
+}
+
+/* What tells one data set from another: its description and a hash over a few samples spread evenly.  The path is not in it. */
+static senet_status fingerprint_data(sn_training *t)
+{
+    const sn_dataset_info *info = sn_dataset_describe(t->train_set);
+    uint64_t hash = 0;
+    for (int64_t i = 0; i < SAMPLES && !info->real; i++) {
+        const int64_t index = i * info->count / SAMPLES;
+        uint64_t sample;
+        SN_RETURN_IF_FAILED(hash_sample(t->train_set, index, &sample));
+        hash = sn_rng_mix(hash ^ sample) + (uint64_t)sn_dataset_label(t->train_set, index);
+    }
+    t->fingerprint = sn_arena_printf(&t->strings, "%s, %lld pictures of %dx%d, %lld classes, %016llx", info->name,
+                                     (long long)info->count, info->height, info->width, (long long)info->classes,
+                                     (unsigned long long)hash);
+    return t->fingerprint ? SENET_OK : sn_fail_memory(128, "a data set's fingerprint");
+}
+
+/* A split without the pictures that the user names. */
+static senet_status open_split(sn_training *t, sn_split split, sn_dataset **dataset)
+{
+    int64_t excluded;
+    SN_RETURN_IF_FAILED(sn_dataset_open(t->config.data, split, dataset));
+    if (!t->config.exclude) return SENET_OK;
+    SN_RETURN_IF_FAILED(sn_dataset_exclude(*dataset, t->config.exclude, &excluded));
+    if (excluded > 0)
+        sn_training_say(t, "%s: %lld %s pictures left out", t->config.exclude, (long long)excluded,
+                        split == SN_SPLIT_TRAIN ? "training" : "validation");
+    return SENET_OK;
+}
+
+senet_status sn_training_open_data(sn_training *t)
+{
+    SN_RETURN_IF_FAILED(open_split(t, SN_SPLIT_TRAIN, &t->train_set));
+    const sn_dataset_info *train = sn_dataset_describe(t->train_set);
+    if (train->count < 1) return sn_fail(SENET_BAD_DATA, "data set '%s' has no training pictures", t->config.data);
+    SN_RETURN_IF_FAILED(fingerprint_data(t));
+    if (t->config.no_eval) return SENET_OK;
+    SN_RETURN_IF_FAILED(open_split(t, SN_SPLIT_VAL, &t->val_set));
+    const sn_dataset_info *val = sn_dataset_describe(t->val_set);
+    if (val->count < 1 || val->height != train->height || val->width != train->width || val->real != train->real)
+        return sn_fail(SENET_BAD_DATA, "data set '%s': %lld validation pictures of %dx%d, training has %dx%d", t->config.data,
+                       (long long)val->count, val->height, val->width, train->height, train->width);
+    if (val->classes > train->classes)
+        return sn_fail(SENET_BAD_DATA, "data set '%s': %lld classes in validation, %lld in training", t->config.data,
+                       (long long)val->classes, (long long)train->classes);
+    return SENET_OK;
+}
+
+/* ---- the network's input ---- */
+
+/* Pictures are normalised by their own set's statistics; tensors come normalised.  Photographs get the size that the user
+ * names or the network's own; the others have theirs. */
+senet_status sn_training_choose_input(sn_training *t)
+{
+    const sn_dataset_info *info = sn_dataset_describe(t->train_set);
+    const int size = t->config.input_size > 0 ? t->config.input_size : t->spec.native_size;
+    if (!info->photographs && t->config.input_size > 0 &&
+        (info->height != t->config.input_size || info->width != t->config.input_size))
+        return sn_fail(SENET_USAGE, "input size %d: the pictures of %s have %dx%d", t->config.input_size, t->config.data,
+                       info->height, info->width);
+    t->preprocess = sn_preprocess_default(info->photographs ? size : info->height);
+    if (info->photographs) {
+        t->preprocess.crop_pct = 0.875f;
+        t->preprocess.interpolation = t->config.interpolation;
+    } else {
+        t->preprocess.height = info->height;
+        t->preprocess.width = info->width;
+        t->preprocess.crop_pct = 1;
+        t->preprocess.interpolation = SN_INTERPOLATION_NONE;
+    }
+    for (int c = 0; c < 3 && !info->real; c++) {
+        t->preprocess.mean[c] = info->mean[c];
+        t->preprocess.std[c] = info->std[c];
+    }
+    return SENET_OK;
+}
+
+/* ---- the loader ---- */
+
+senet_status sn_training_start_loader(sn_training *t)
+{
+    const sn_dataset_info *info = sn_dataset_describe(t->train_set);
+    sn_preprocess how = t->preprocess;
+    how.interpolation = t->config.interpolation;
+    const bool prepares = info->photographs || (t->config.augment.area_max > 0 && !info->real);
+    sn_loader_options options = {.batch = t->config.batch,
+                                 .workers = t->config.workers,
+                                 .shuffle = t->config.shuffle,
+                                 .class_aware = t->config.class_aware,
+                                 .drop_last = t->config.drop_last,
+                                 .seed = t->config.seed,
+                                 .augment = t->config.augment,
+                                 .epoch = t->state.epoch,
+                                 .start = t->state.batch,
+                                 .prepare = prepares ? &how : NULL,
+                                 .exif = !t->config.no_exif,
+                                 .fast_decode = t->config.fast_decode,
+                                 .on_bad = t->config.on_bad == SN_ON_BAD_FAIL ? SN_BAD_PICTURE_FAIL : SN_BAD_PICTURE_SKIP,
+                                 .report_bad = sn_training_report_bad,
+                                 .context = t};
+    SN_RETURN_IF_FAILED(sn_loader_create(t->train_set, &options, &t->loader));
+    t->steps_per_epoch = sn_loader_batches_per_epoch(t->loader);
+    return SENET_OK;
+}
+
+/* Appends the path to the run's quarantine.txt, a whole line at once. */
+static senet_status quarantine(const sn_training *t, const char *path)
+{
+    char *file = sn_path_join(t->folder.path, "quarantine.txt");
+    sn_text line = {0};
+    sn_text_printf(&line, "%s\n", path);
+    int descriptor = file && !line.failed ? open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666) : -1;
+    const bool written = descriptor >= 0 && write(descriptor, line.bytes, line.length) == (ssize_t)line.length;
+    const bool closed = descriptor >= 0 && close(descriptor) == 0;
+    free(file);
+    sn_text_free(&line);
+    return written && closed ? SENET_OK : SENET_CANNOT_WRITE;
+}
+
+void sn_training_report_bad(void *training, const char *path, const char *message)
+{
+    sn_training *t = training;
+    t->skipped++;
+    sn_training_say(t, "skipped, %lld so far: %s", (long long)t->skipped, message);
+    if (t->config.on_bad == SN_ON_BAD_QUARANTINE && quarantine(t, path) != SENET_OK)
+        sn_training_say(t, "%s/quarantine.txt cannot be written", t->folder.path);
+}
