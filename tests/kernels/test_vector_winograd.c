@@ -1,0 +1,197 @@
+/* test_vector_winograd.c - Winograd's forms of the 3x3 convolution and its gradients, at every ISA level of this processor, against
+ * the plain kernels in double precision: also where the model that chooses between the forms would take another kernel.
+ * And the rounding errors that docs/kernels.md promises for each of them. */
+#include "kernels/vector_check.h"
+
+typedef struct winograd_shape {
+    sn_shape x;
+    int out;
+    int pad_top, pad_left, pad_bottom, pad_right;
+} winograd_shape;
+
+static const winograd_shape shapes[] = {
+    /* maps that tiles divide, and each way in which they do not */
+    {{1, 8, 8, 16}, 16, 1, 1, 1, 1},
+    {{2, 7, 7, 32}, 32, 1, 1, 1, 1},
+    {{3, 5, 6, 16}, 48, 1, 1, 1, 1},
+    {{1, 14, 14, 16}, 32, 1, 1, 1, 1},
+    {{1, 3, 2, 16}, 16, 1, 1, 1, 1},
+    {{2, 1, 1, 16}, 16, 1, 1, 1, 1},
+    {{1, 9, 40, 16}, 16, 1, 1, 1, 1},
+    /* paddings */
+    {{2, 9, 7, 16}, 16, 0, 0, 0, 0},
+    {{1, 6, 11, 16}, 32, 2, 1, 0, 2},
+    {{1, 8, 8, 16}, 16, 2, 2, 2, 2},
+    {{1, 8, 9, 16}, 16, 0, 2, 1, 0},
+    /* channels that are no multiple of the vector, on both sides */
+    {{2, 9, 9, 1}, 1, 1, 1, 1, 1},
+    {{1, 8, 8, 3}, 64, 1, 1, 1, 1},
+    {{2, 10, 7, 17}, 19, 1, 1, 1, 1},
+    {{1, 14, 14, 24}, 41, 1, 1, 1, 1},
+    {{1, 12, 12, 100}, 52, 1, 1, 1, 1},
+    /* many tiles: several blocks and groups; few tiles: the outputs are split */
+    {{9, 24, 24, 16}, 16, 1, 1, 1, 1},
+    {{1, 31, 33, 40}, 72, 1, 1, 1, 1},
+    {{1, 14, 14, 136}, 200, 1, 1, 1, 1},
+    {{2, 13, 13, 256}, 272, 1, 1, 1, 1},
+    /* several pieces and chunks of the weight's gradient */
+    {{60, 12, 9, 16}, 20, 1, 1, 1, 1},
+};
+
+static vector_case winograd_case(const winograd_shape *s, sn_op_kind op)
+{
+    vector_case c = {.error_per_term = 1e-6}; /* see vector_check.h */
+    kernel_case_conv(&c.call, op, s->x, 3, 3, s->out,
+                     (sn_conv_attrs){.stride = 1, .groups = 1, .pad_top = s->pad_top, .pad_left = s->pad_left,
+                                     .pad_bottom = s->pad_bottom, .pad_right = s->pad_right});
+    snprintf(c.title, sizeof c.title, "x %dx%dx%dx%d pads %d %d %d %d out %d", (int)s->x.n, (int)s->x.h, (int)s->x.w,
+             (int)s->x.c, s->pad_top, s->pad_left, s->pad_bottom, s->pad_right, s->out);
+    return c;
+}
+
+/* The kernel without its preferences; refusals that begin with "slower" are no limits. */
+static bool willing(const sn_kernel *kernel, vector_case *c, sn_kernel *forced)
+{
+    kernel_case_bind(&c->call, 1, SN_FLOAT);
+    const char *refusal = kernel->refuse(&c->call.call);
+    *forced = *kernel;
+    forced->refuse = NULL;
+    return !refusal || strncmp(refusal, "slower", 6) == 0;
+}
+
+/* Calls check(case, kernel, context) for each Winograd kernel of each level. */
+static void each_form(vector_case *c, void (*check)(const vector_case *c, const sn_kernel *kernel, void *context), void *context)
+{
+    for (sn_isa isa = SN_ISA_BASELINE; isa <= sn_cpu_isa(); isa++) {
+        const sn_kernel *kernels[16] = {NULL}, *const *candidates = sn_cpu_candidates(c->call.node.op, SN_FLOAT, isa);
+        for (int k = 0; candidates[k]; k++) kernels[k] = candidates[k];
+        for (int k = 0; kernels[k]; k++) {
+            sn_kernel forced;
+            if (!strstr(kernels[k]->name, "winograd")) continue;
+            if (!willing(kernels[k], c, &forced)) fail_msg("%s refuses %s", kernels[k]->name, c->title);
+            check(c, &forced, context);
+        }
+    }
+}
+
+typedef struct truth {
+    double *want, *terms;
+} truth;
+
+static void agrees(const vector_case *c, const sn_kernel *kernel, void *context)
+{
+    const truth *t = context;
+    const char *refusal;
+    float *got = vector_run(c, kernel, SN_FLOAT, 1, false, -1, &refusal);
+    vector_compare(c, kernel->name, got, t->want, t->terms);
+    for (int threads = 2; threads <= 5; threads++) {
+        float *again = vector_run(c, kernel, SN_FLOAT, threads, false, -1, &refusal);
+        if (memcmp(got, again, (size_t)vector_outputs(c) * sizeof(float)) != 0)
+            fail_msg("%s, %s: %d threads give other bits", kernel->name, c->title, threads);
+        free(again);
+    }
+    free(got);
+}
+
+static void check_forms(vector_case *c)
+{
+    const char *refusal;
+    const sn_kernel *plain = sn_cpu_candidates(c->call.node.op, SN_DOUBLE, SN_ISA_BASELINE)[0];
+    truth t = {vector_run(c, plain, SN_DOUBLE, 2, false, -1, &refusal), vector_run(c, plain, SN_DOUBLE, 2, true, -1, &refusal)};
+    each_form(c, agrees, &t);
+    free(t.want);
+    free(t.terms);
+}
+
+static void every_form_gives_the_convolution(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        vector_case c = winograd_case(&shapes[i], SN_OP_conv2d);
+        check_forms(&c);
+    }
+}
+
+static void every_form_gives_the_gradient_of_the_input(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        vector_case c = winograd_case(&shapes[i], SN_OP_conv2d_grad_input);
+        check_forms(&c);
+    }
+}
+
+static void the_adjoint_gives_the_gradient_of_the_weight(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        vector_case c = winograd_case(&shapes[i], SN_OP_conv2d_grad_weight);
+        check_forms(&c);
+    }
+}
+
+static void bias_residual_and_activation_are_joined(void **state)
+{
+    (void)state;
+    static const winograd_shape layers[] = {{{1, 9, 7, 16}, 16, 1, 1, 1, 1}, {{2, 6, 6, 20}, 43, 1, 1, 1, 1}};
+    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)
+        for (int with = 0; with < 4; with++) /* bit 0: a bias, bit 1: a residual */
+            for (int activation = SN_IDENTITY; activation <= SN_TANH; activation++) {
+                vector_case c = winograd_case(&layers[i], SN_OP_conv2d);
+                sn_shape none = {0}, bias = {1, 1, 1, layers[i].out};
+                c.call.node.attrs.u.conv.activation = activation;
+                kernel_case_input(&c.call, with & 1 ? bias : none, SN_REAL);
+                kernel_case_input(&c.call, with & 2 ? c.call.node.shape : none, SN_REAL);
+                check_forms(&c);
+            }
+}
+
+/* ---- what docs/kernels.md promises: root mean square of the error over that of the result ---- */
+
+static double relative_error(const float *got, const double *want, int64_t count)
+{
+    double error = 0, size = 0;
+    for (int64_t i = 0; i < count; i++) {
+        error += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
+        size += want[i] * want[i];
+    }
+    return sqrt(error / size);
+}
+
+static void is_precise(const vector_case *c, const sn_kernel *kernel, void *context)
+{
+    const char *refusal;
+    float *got = vector_run(c, kernel, SN_FLOAT, 2, false, -1, &refusal);
+    double error = relative_error(got, context, vector_outputs(c)), promised = strstr(kernel->name, "f23") ? 1e-6 : 5e-6;
+    printf("%s, %s: relative error %.2g\n", kernel->name, c->title, error);
+    if (!(error < promised)) fail_msg("%s, %s: relative error %.3g, promised %.3g", kernel->name, c->title, error, promised);
+    free(got);
+}
+
+static void rounding_stays_below_what_is_promised(void **state)
+{
+    (void)state;
+    static const winograd_shape layers[] = {{{1, 28, 28, 64}, 64, 1, 1, 1, 1}, {{1, 14, 14, 512}, 32, 1, 1, 1, 1}};
+    static const sn_op_kind ops[] = {SN_OP_conv2d, SN_OP_conv2d_grad_input, SN_OP_conv2d_grad_weight};
+    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)
+        for (size_t op = 0; op < sizeof ops / sizeof ops[0]; op++) {
+            vector_case c = winograd_case(&layers[i], ops[op]);
+            c.low[0] = 0, c.high[0] = 1; /* as after a ReLU */
+            const char *refusal;
+            double *want = vector_run(&c, sn_cpu_candidates(ops[op], SN_DOUBLE, SN_ISA_BASELINE)[0], SN_DOUBLE, 2, false, -1, &refusal);
+            each_form(&c, is_precise, want);
+            free(want);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_form_gives_the_convolution),
+        cmocka_unit_test(every_form_gives_the_gradient_of_the_input),
+        cmocka_unit_test(the_adjoint_gives_the_gradient_of_the_weight),
+        cmocka_unit_test(bias_residual_and_activation_are_joined),
+        cmocka_unit_test(rounding_stays_below_what_is_promised),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
