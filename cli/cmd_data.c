@@ -1,6 +1,5 @@
 /* cmd_data.c - `senet data ACTION`: getting, checking, making and describing data sets. */
 #include <ctype.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,177 +7,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "data/data.h"
+#include "data_report.h"
 #include "io/image.h"
 #include "progress.h"
 #include "report.h"
 #include "verbs.h"
-
-/* ---- reading every picture ---- */
-
-typedef struct split_report {
-    const char *name; /* "train", "val" */
-    int64_t images, unreadable, classes;
-    int height, width;
-    bool real; /* float32 samples: there are no bytes to average */
-    int64_t *by_class;
-    char **labels; /* class names, or NULL */
-    double mean[3], std[3];
-} split_report;
-
-static void free_report(split_report *report)
-{
-    for (int64_t k = 0; report->labels && k < report->classes; k++) free(report->labels[k]);
-    free(report->labels);
-    free(report->by_class);
-}
-
-static senet_status copy_labels(const sn_dataset_info *info, split_report *report)
-{
-    report->by_class = calloc((size_t)info->classes, sizeof *report->by_class);
-    if (info->labels) report->labels = calloc((size_t)info->classes, sizeof *report->labels);
-    if (!report->by_class || (info->labels && !report->labels))
-        return sn_fail_memory((size_t)info->classes * sizeof *report->by_class, "the class counts");
-    for (int64_t k = 0; info->labels && k < info->classes; k++)
-        if (!(report->labels[k] = strdup(info->labels[k])))
-            return sn_fail_memory(strlen(info->labels[k]), "a class name");
-    return SENET_OK;
-}
-
-/* Adds up every picture: counts by class, sums and squares of the bytes by channel. */
-static senet_status read_pictures(const sn_dataset *dataset, split_report *report)
-{
-    size_t area = (size_t)report->height * (size_t)report->width;
-    uint8_t *pixels = malloc(area * 3);
-    if (!pixels) return sn_fail_memory(area * 3, "a picture");
-    double sums[3] = {0}, squares[3] = {0};
-    for (int64_t i = 0; i < report->images; i++) {
-        int32_t label;
-        if (sn_dataset_get(dataset, i, pixels, &label) != SENET_OK) {
-            cli_report_line("%s", senet_last_error());
-            report->unreadable++;
-            continue;
-        }
-        report->by_class[label]++;
-        uint64_t sum[3] = {0}, square[3] = {0};
-        for (size_t p = 0; p < area * 3; p++) {
-            sum[p % 3] += pixels[p];
-            square[p % 3] += (uint64_t)pixels[p] * pixels[p];
-        }
-        for (int c = 0; c < 3; c++) {
-            sums[c] += (double)sum[c];
-            squares[c] += (double)square[c];
-        }
-        cli_progress_draw((double)i / (double)report->images, "%s: %lld of %lld", report->name, (long long)i,
-                          (long long)report->images);
-    }
-    double values = (double)(report->images - report->unreadable) * (double)area;
-    for (int c = 0; c < 3 && values > 0; c++) {
-        report->mean[c] = sums[c] / values / 255;
-        report->std[c] = sqrt(squares[c] / values - sums[c] / values * (sums[c] / values)) / 255;
-    }
-    free(pixels);
-    return SENET_OK;
-}
-
-static senet_status read_split(const char *spec, sn_split split, split_report *report)
-{
-    sn_dataset *dataset = NULL;
-    senet_status status;
-    SN_TRY(sn_dataset_open(spec, split, &dataset), cleanup);
-    const sn_dataset_info *info = sn_dataset_describe(dataset);
-    *report = (split_report){.name = split == SN_SPLIT_TRAIN ? "train" : "val",
-                             .images = info->count,
-                             .classes = info->classes,
-                             .height = info->height,
-                             .width = info->width,
-                             .real = info->real};
-    SN_TRY(copy_labels(info, report), cleanup);
-    if (!report->real) status = read_pictures(dataset, report);
-    cli_progress_clear();
-cleanup:
-    sn_dataset_close(dataset);
-    return status;
-}
-
-/* ---- verify and stat ---- */
-
-static void add_triple(sn_json_writer *json, const char *key, const double values[3])
-{
-    sn_json_open_array(json, key);
-    for (int c = 0; c < 3; c++) sn_json_add_double(json, NULL, values[c]);
-    sn_json_close_array(json);
-}
-
-static void add_split_json(sn_json_writer *json, const split_report *report, bool full)
-{
-    sn_json_open_object(json, NULL);
-    sn_json_add_string(json, "split", report->name);
-    sn_json_add_int(json, "images", report->images);
-    sn_json_add_int(json, "unreadable", report->unreadable);
-    sn_json_add_int(json, "classes", report->classes);
-    sn_json_add_int(json, "height", report->height);
-    sn_json_add_int(json, "width", report->width);
-    if (full && !report->real) {
-        add_triple(json, "mean", report->mean);
-        add_triple(json, "std", report->std);
-        sn_json_open_array(json, "images_by_class");
-        for (int64_t k = 0; k < report->classes; k++) {
-            sn_json_open_object(json, NULL);
-            sn_json_add_int(json, "class", k);
-            sn_json_add_string(json, "label", report->labels ? report->labels[k] : NULL);
-            sn_json_add_int(json, "images", report->by_class[k]);
-            sn_json_close_object(json);
-        }
-        sn_json_close_array(json);
-    }
-    sn_json_close_object(json);
-}
-
-static void add_split_text(sn_text *text, const split_report *report, bool full)
-{
-    sn_text_printf(text, "%-6s %10s images of %dx%d, %lld classes, %lld unreadable\n", report->name,
-                   cli_grouped(report->images), report->height, report->width, (long long)report->classes,
-                   (long long)report->unreadable);
-    if (!full || report->real) return;
-    sn_text_printf(text, "       mean %.4f %.4f %.4f   std %.4f %.4f %.4f (red, green, blue; 0..1)\n", report->mean[0],
-                   report->mean[1], report->mean[2], report->std[0], report->std[1], report->std[2]);
-    for (int64_t k = 0; k < report->classes; k++)
-        sn_text_printf(text, "       %5lld  %-24s %10s\n", (long long)k, report->labels ? report->labels[k] : "",
-                       cli_grouped(report->by_class[k]));
-}
-
-static int describe(const char *spec, bool full, bool as_json)
-{
-    split_report splits[2] = {{0}};
-    sn_text text = {0};
-    sn_json_writer json = {.text = &text};
-    int64_t unreadable = 0;
-    senet_status status;
-    SN_TRY(read_split(spec, SN_SPLIT_TRAIN, &splits[0]), cleanup);
-    SN_TRY(read_split(spec, SN_SPLIT_VAL, &splits[1]), cleanup);
-    if (as_json) {
-        sn_json_open_object(&json, NULL);
-        sn_json_add_string(&json, "data", spec);
-        sn_json_open_array(&json, "splits");
-    }
-    for (int i = 0; i < 2; i++) {
-        unreadable += splits[i].unreadable;
-        if (as_json)
-            add_split_json(&json, &splits[i], full);
-        else
-            add_split_text(&text, &splits[i], full);
-    }
-    if (as_json) {
-        sn_json_close_array(&json);
-        sn_json_close_object(&json);
-    } else
-        sn_text_printf(&text, "%s: %s", spec, unreadable ? "has unreadable pictures" : "every picture can be read");
-    status = cli_print_text(&text);
-cleanup:
-    for (int i = 0; i < 2; i++) free_report(&splits[i]);
-    if (status != SENET_OK) return cli_finish(status);
-    return unreadable ? SENET_BAD_DATA : 0; /* each was reported where it was found */
-}
 
 /* ---- get and synth ---- */
 
@@ -216,14 +49,15 @@ static int make(const cli_arguments *arguments, const char *action, const char *
 
 /* ---- extract ---- */
 
-/* Writes picture `index` as DIRECTORY/00012-cat.png; `pixels` is room for one. */
-static senet_status extract_one(const sn_dataset *dataset, int64_t index, const char *directory, uint8_t *pixels)
+/* Writes picture `index` as DIRECTORY/00012-cat.png. */
+static senet_status extract_one(const sn_dataset *dataset, int64_t index, const char *directory)
 {
     const sn_dataset_info *info = sn_dataset_describe(dataset);
     sn_text path = {0};
+    sn_image image = {0};
     int32_t label;
     senet_status status;
-    SN_TRY(sn_dataset_get(dataset, index, pixels, &label), cleanup);
+    SN_TRY(sn_dataset_picture(dataset, index, true, &image, &label), cleanup);
     sn_text_printf(&path, "%s/%05lld-", directory, (long long)index);
     if (info->labels) /* a name from a file: nothing but letters and digits becomes part of a path */
         for (const char *c = info->labels[label]; *c; c++)
@@ -232,8 +66,9 @@ static senet_status extract_one(const sn_dataset *dataset, int64_t index, const 
         sn_text_printf(&path, "%d", label);
     sn_text_add_string(&path, ".png");
     SN_TRY(sn_text_check(&path, "a path"), cleanup);
-    status = sn_image_write_png(sn_text_string(&path), info->width, info->height, pixels);
+    status = sn_image_write_png(sn_text_string(&path), image.width, image.height, image.pixels);
 cleanup:
+    sn_image_free(&image);
     sn_text_free(&path);
     return status;
 }
@@ -242,7 +77,6 @@ cleanup:
 static int extract(const char *spec, const char *directory, int64_t count, bool as_json)
 {
     sn_dataset *dataset = NULL;
-    uint8_t *pixels = NULL;
     sn_text text = {0};
     senet_status status;
     SN_TRY(sn_dataset_open(spec, SN_SPLIT_VAL, &dataset), cleanup);
@@ -251,14 +85,9 @@ static int extract(const char *spec, const char *directory, int64_t count, bool 
         status = sn_fail(SENET_USAGE, "%s: holds normalised tensors, no pictures", spec);
         goto cleanup;
     }
-    size_t bytes = (size_t)info->height * (size_t)info->width * 3;
-    if (!(pixels = malloc(bytes))) {
-        status = sn_fail_memory(bytes, "a picture");
-        goto cleanup;
-    }
     SN_TRY(sn_make_directories(directory), cleanup);
     if (count > info->count) count = info->count;
-    for (int64_t i = 0; i < count; i++) SN_TRY(extract_one(dataset, i, directory, pixels), cleanup);
+    for (int64_t i = 0; i < count; i++) SN_TRY(extract_one(dataset, i, directory), cleanup);
     if (as_json) {
         sn_json_writer json = {.text = &text};
         sn_json_open_object(&json, NULL);
@@ -270,7 +99,6 @@ static int extract(const char *spec, const char *directory, int64_t count, bool 
         sn_text_printf(&text, "wrote %lld pictures to %s", (long long)count, directory);
     status = cli_print_text(&text);
 cleanup:
-    free(pixels);
     sn_dataset_close(dataset);
     return cli_finish(status);
 }
@@ -291,7 +119,12 @@ static int run(const cli_arguments *arguments)
     if (strcmp(action, "get") == 0 || strcmp(action, "synth") == 0) return make(arguments, action, what);
     if (strcmp(action, "extract") == 0) return run_extract(arguments, what);
     if (full || strcmp(action, "verify") == 0) {
-        if (what) return describe(what, full, cli_flag(arguments, "json"));
+        cli_data_report how = {.data = what,
+                               .full = full,
+                               .as_json = cli_flag(arguments, "json"),
+                               .list = full ? NULL : cli_text(arguments, "output"),
+                               .threads = cli_given(arguments, "threads") ? (int)cli_integer(arguments, "threads") : 0};
+        if (what) return cli_report_data(&how);
         return cli_finish(sn_fail(SENET_USAGE, "data %s: name a data set, as in cifar10:DIR", action));
     }
     int length;
@@ -301,7 +134,8 @@ static int run(const cli_arguments *arguments)
 }
 
 static const cli_option options[] = {
-    {.name = "output", .type = CLI_TEXT, .metavar = "DIR", .help = "get, synth, extract: the folder to write to"},
+    {.name = "output", .type = CLI_TEXT, .metavar = "DIR", .help = "get, synth, extract: the folder to write to; verify: a file for the paths of bad pictures and duplicates, which "
+             "--exclude takes"},
     {.name = "count",
      .type = CLI_INTEGER,
      .metavar = "N",
@@ -309,6 +143,7 @@ static const cli_option options[] = {
      .most = 1000000,
      .standard = "10",
      .help = "extract: how many pictures"},
+    CLI_OPTION_THREADS,
     CLI_OPTION_JSON,
     CLI_OPTIONS_END,
 };
@@ -317,6 +152,8 @@ static const cli_example examples[] = {
     {"senet data get cifar10 --output data",
      "Download CIFAR-10 from its authors' site; a broken download goes on where it stopped"},
     {"senet data verify cifar10:data", "Read every picture, report what cannot be read"},
+    {"senet data verify folder:pictures --output bad.txt",
+     "Find damaged and repeated photographs; senet train --exclude bad.txt leaves them out"},
     {"senet data stat cifar10:data", "Pictures by class, mean and standard deviation of the channels"},
     {"senet data synth --output data", "Made-up pictures in CIFAR's format, for trying things without a download"},
     {"senet data extract cifar10:data --count 20 --output pictures", "Twenty validation pictures as PNG files"},
@@ -331,7 +168,9 @@ const cli_verb cli_data = {
     .summary = "download, check, make and describe data sets",
     .description =
         "get NAME downloads cifar10 or cifar100 (about 170 MB), checks it and unpacks it into --output. verify DATA "
-        "and stat DATA read every picture of a data set. synth [OPTIONS] writes synthetic pictures as a data set in "
+        "reads every picture of a data set and names those that are damaged, truncated, no pictures, of another type than their "
+        "name says or the same as another one, and classes without pictures; its exit code is 65 if there are any. stat DATA "
+        "gives numbers of pictures by class, sizes, mean and standard deviation. synth [OPTIONS] writes synthetic pictures as a data set in "
         "CIFAR-10's format; options as for --data synthetic:classes=..,train=..,val=..,seed=..,size=... extract "
         "DATA writes the first --count validation pictures as PNG files named by number and class.",
     .options = options,
