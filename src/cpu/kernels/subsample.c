@@ -1,7 +1,7 @@
 /* subsample.c - the strided, shifted, zero-extended copy of parameter-free shortcuts, and its gradient: rows of pixels, whole vectors
  * at a time.  Reads what is kept of the larger map, writes the result once.
  */
-#include "cpu/kernels/vector.h"
+#include "cpu/kernels/copy.h"
 
 static const char *refuse(const sn_kernel_call *call)
 {
@@ -15,16 +15,6 @@ typedef struct subsample_run {
     sn_shape large, small;
     int64_t stride, offset, before;
 } subsample_run;
-
-static void copy_floats(float *to, const float *from, int64_t count)
-{
-    for (int64_t i = 0; i < count; i += VF) vf_store_n(to + i, vf_load_n(from + i, count - i), count - i);
-}
-
-static void clear_floats(float *to, int64_t count)
-{
-    for (int64_t i = 0; i < count; i += VF) vf_store_n(to + i, (vf){0}, count - i);
-}
 
 /* A task is a row of the result. */
 static void subsample_task(void *context, int64_t index, int worker)

@@ -1,0 +1,238 @@
+/* pool.c - max, average and adaptive average pooling, forward and backward, a vector of channels at a time.
+ *
+ * Windows are clipped to the image first (ops/shape.c has the size rules), so that whole windows of the usual 2x2 and 3x3 run
+ * without bounds.  Forward, a task is a row of outputs.  Backward spreads each window's gradient over its cells; windows
+ * overlap, so a task is one image for a range of channels.
+ * Memory: forward reads x once and writes y once; backward adds to dx while it is in the cache.
+ */
+#include "cpu/kernels/copy.h"
+
+enum { TASKS = 4, FEWEST_CHANNELS = 64 }; /* backward: a few images are cut into pieces of some cache lines a pixel */
+
+static const char *refuse(const sn_kernel_call *call)
+{
+    return call->precision == SN_FLOAT ? NULL : "not single precision";
+}
+
+/* ---- windows ---- */
+
+typedef struct pool_plan {
+    sn_shape x, y; /* the pooled map and the result */
+    bool adaptive, max, count_padding;
+    int64_t kernel, stride, pad;
+} pool_plan;
+
+/* The cells of window i along an axis of n cells: [begin, end), and how many count for an average. */
+typedef struct pool_span {
+    int64_t begin, end, counted;
+} pool_span;
+
+static pool_span span_of(const pool_plan *p, int64_t i, int64_t n, int64_t windows)
+{
+    if (p->adaptive) {
+        int64_t begin = i * n / windows, end = sn_ceil_div((i + 1) * n, windows);
+        return (pool_span){begin, end, end - begin};
+    }
+    int64_t begin = i * p->stride - p->pad, end = sn_min64(begin + p->kernel, n + p->pad), padded = end - begin;
+    begin = sn_max64(begin, 0);
+    end = sn_min64(end, n);
+    return (pool_span){begin, end, p->count_padding ? padded : end - begin};
+}
+
+static pool_plan plan_of(const sn_kernel_call *call)
+{
+    sn_op_kind op = call->node->op;
+    pool_plan p = {.adaptive = op == SN_OP_adaptive_avg || op == SN_OP_adaptive_avg_grad};
+    bool forward = op == SN_OP_pool2d || op == SN_OP_adaptive_avg;
+    p.x = forward ? call->input_nodes[0]->shape : call->node->shape;
+    p.y = forward ? call->node->shape : call->input_nodes[0]->shape;
+    if (!p.adaptive) {
+        const sn_pool_attrs *a = &call->node->attrs.u.pool;
+        p.max = a->kind == SN_POOL_MAX;
+        p.count_padding = a->count_padding;
+        p.kernel = a->kernel;
+        p.stride = a->stride;
+        p.pad = a->pad;
+    }
+    return p;
+}
+
+/* ---- forward ---- */
+
+/* The larger of both; a NaN in either wins, so that a diverged run shows. */
+SN_INLINE vf larger(vf a, vf b)
+{
+#if SN_VECTOR_FLOATS == 16
+    return (vf)_mm512_mask_max_ps((__m512)a, _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_ORD_Q), (__m512)a, (__m512)b);
+#elif SN_VECTOR_FLOATS == 8
+    return (vf)_mm256_blendv_ps(_mm256_max_ps((__m256)a, (__m256)b), (__m256)a, _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q));
+#else
+    vi take = (b > a) | (b != b);
+    return (vf)((take & (vi)b) | (~take & (vi)a));
+#endif
+}
+
+/* y = the pooled window whose first cell is at x. */
+SN_INLINE void pool_window(const float *x, ptrdiff_t row, int64_t channels, float *y, int64_t rows, int64_t cols, bool max,
+                           float share)
+{
+    for (int64_t c = 0; c < channels; c += VF) {
+        int64_t lanes = channels - c;
+        vf total = vf_load_n(x + c, lanes);
+        SN_UNROLL for (int64_t i = 0; i < rows; i++)
+            SN_UNROLL for (int64_t j = 0; j < cols; j++) {
+                if (i == 0 && j == 0) continue;
+                vf cell = vf_load_n(x + i * row + j * channels + c, lanes);
+                if (max)
+                    total = larger(total, cell);
+                else
+                    total += cell;
+            }
+        if (!max) total *= share;
+        vf_store_n(y + c, total, lanes);
+    }
+}
+
+/* The usual sizes as constants. */
+SN_INLINE void pool_any_window(const float *x, ptrdiff_t row, int64_t channels, float *y, int64_t rows, int64_t cols, bool max,
+                               float share)
+{
+    if (rows == 3 && cols == 3)
+        pool_window(x, row, channels, y, 3, 3, max, share);
+    else if (rows == 2 && cols == 2)
+        pool_window(x, row, channels, y, 2, 2, max, share);
+    else
+        pool_window(x, row, channels, y, rows, cols, max, share);
+}
+
+typedef struct pool_run {
+    pool_plan plan;
+    const float *x, *y, *dy;
+    float *out;
+    int64_t channels_each, splits; /* backward */
+} pool_run;
+
+static void pool_task(void *context, int64_t index, int worker)
+{
+    (void)worker;
+    const pool_run *run = context;
+    const pool_plan *p = &run->plan;
+    int64_t channels = p->x.c, row = p->x.w * channels;
+    const float *image = run->x + index / p->y.h * p->x.h * row;
+    float *y = run->out + index * p->y.w * channels;
+    pool_span rows = span_of(p, index % p->y.h, p->x.h, p->y.h);
+    for (int64_t col = 0; col < p->y.w; col++, y += channels) {
+        pool_span cols = span_of(p, col, p->x.w, p->y.w);
+        const float *x = image + rows.begin * row + cols.begin * channels;
+        int64_t high = rows.end - rows.begin, wide = cols.end - cols.begin;
+        if (p->max)
+            pool_any_window(x, row, channels, y, high, wide, true, 1);
+        else
+            pool_any_window(x, row, channels, y, high, wide, false, 1 / (float)(rows.counted * cols.counted));
+    }
+}
+
+static void run_pool(const sn_kernel_call *call)
+{
+    pool_run run = {.plan = plan_of(call), .x = call->inputs[0], .out = call->output};
+    int threads = sn_shape_elements(run.plan.x) * 4 < SN_SMALL_BYTES ? 1 : call->threads;
+    sn_parallel_for(threads, run.plan.y.n * run.plan.y.h, pool_task, &run);
+}
+
+/* ---- backward ---- */
+
+/* Where one window's gradient goes: pointers to its first cell, and how far the next row and pixel are. */
+typedef struct pool_cells {
+    const float *x, *y, *dy;
+    float *dx, share;
+    ptrdiff_t row, pixel;
+    int64_t channels;
+} pool_cells;
+
+/* Adds dy to the window's first maximum, or its share to all cells. */
+SN_INLINE void spread_window(const pool_cells *w, int64_t rows, int64_t cols, bool max)
+{
+    for (int64_t c = 0; c < w->channels; c += VF) {
+        int64_t lanes = w->channels - c;
+        vf change = vf_load_n(w->dy + c, lanes), maximum = {0};
+        vi wanted = ~(vi){0};
+        if (max)
+            maximum = vf_load_n(w->y + c, lanes);
+        else
+            change *= w->share;
+        SN_UNROLL for (int64_t i = 0; i < rows; i++)
+            SN_UNROLL for (int64_t j = 0; j < cols; j++) {
+                ptrdiff_t at = i * w->row + j * w->pixel + c;
+                vf add = change;
+                if (max) {
+                    vi here = wanted & (vf_load_n(w->x + at, lanes) == maximum);
+                    wanted &= ~here;
+                    add = vf_where(here, change);
+                }
+                vf_store_n(w->dx + at, vf_load_n(w->dx + at, lanes) + add, lanes);
+            }
+    }
+}
+
+SN_INLINE void spread_any_window(const pool_cells *w, int64_t rows, int64_t cols, bool max)
+{
+    if (rows == 3 && cols == 3)
+        spread_window(w, 3, 3, max);
+    else if (rows == 2 && cols == 2)
+        spread_window(w, 2, 2, max);
+    else
+        spread_window(w, rows, cols, max);
+}
+
+static void pool_grad_task(void *context, int64_t index, int worker)
+{
+    (void)worker;
+    const pool_run *run = context;
+    const pool_plan *p = &run->plan;
+    int64_t image = index / run->splits, channel = index % run->splits * run->channels_each, cleared = 0;
+    pool_cells w = {.pixel = p->x.c, .row = p->x.w * p->x.c, .channels = sn_min64(run->channels_each, p->x.c - channel)};
+    ptrdiff_t x_image = image * p->x.h * w.row + channel, y_at = image * p->y.h * p->y.w * w.pixel + channel;
+    float *dx = run->out + x_image;
+    for (int64_t i = 0; i < p->y.h; i++) {
+        pool_span rows = span_of(p, i, p->x.h, p->y.h);
+        for (; cleared < rows.end * p->x.w; cleared++) clear_floats(dx + cleared * w.pixel, w.channels);
+        for (int64_t j = 0; j < p->y.w; j++, y_at += w.pixel) {
+            pool_span cols = span_of(p, j, p->x.w, p->y.w);
+            ptrdiff_t first = rows.begin * w.row + cols.begin * w.pixel;
+            w.dx = dx + first;
+            w.dy = run->dy + y_at;
+            if (p->max) {
+                w.x = run->x + x_image + first;
+                w.y = run->y + y_at;
+                spread_any_window(&w, rows.end - rows.begin, cols.end - cols.begin, true);
+            } else {
+                w.share = 1 / (float)(rows.counted * cols.counted);
+                spread_any_window(&w, rows.end - rows.begin, cols.end - cols.begin, false);
+            }
+        }
+    }
+    for (; cleared < p->x.h * p->x.w; cleared++) clear_floats(dx + cleared * w.pixel, w.channels);
+}
+
+static void run_pool_grad(const sn_kernel_call *call)
+{
+    pool_run run = {.plan = plan_of(call), .dy = call->inputs[0], .out = call->output};
+    if (run.plan.max) {
+        run.x = call->inputs[1];
+        run.y = call->inputs[2];
+    }
+    sn_shape s = run.plan.x;
+    int64_t pieces = sn_max64(1, sn_min64(s.c / FEWEST_CHANNELS, sn_ceil_div(TASKS, s.n)));
+    run.channels_each = sn_ceil_div(sn_ceil_div(s.c, pieces), FEWEST_CHANNELS) * FEWEST_CHANNELS;
+    run.splits = sn_ceil_div(s.c, run.channels_each);
+    int threads = sn_shape_elements(s) * 4 < SN_SMALL_BYTES ? 1 : call->threads;
+    sn_parallel_for(threads, s.n * run.splits, pool_grad_task, &run);
+}
+
+const sn_kernel SN_KERNEL_SYMBOL(pool2d) = {.name = SN_KERNEL_NAME(pool2d), .op = SN_OP_pool2d, .refuse = refuse, .run = run_pool};
+const sn_kernel SN_KERNEL_SYMBOL(pool2d_grad) = {.name = SN_KERNEL_NAME(pool2d_grad), .op = SN_OP_pool2d_grad, .refuse = refuse,
+                                                 .run = run_pool_grad};
+const sn_kernel SN_KERNEL_SYMBOL(adaptive_avg) = {.name = SN_KERNEL_NAME(adaptive_avg), .op = SN_OP_adaptive_avg, .refuse = refuse,
+                                                  .run = run_pool};
+const sn_kernel SN_KERNEL_SYMBOL(adaptive_avg_grad) = {.name = SN_KERNEL_NAME(adaptive_avg_grad), .op = SN_OP_adaptive_avg_grad,
+                                                       .refuse = refuse, .run = run_pool_grad};
