@@ -1,6 +1,7 @@
 /* cmd_bench.c - `senet bench`: how long a network takes on this machine, and where the time goes. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/json.h"
 #include "bench_job.h"
@@ -20,9 +21,17 @@ typedef struct timing {
     size_t count, capacity;
 } timing;
 
+/* The first run folds and packs weights; with it the network has answered once. */
+static senet_status warm_up(bench_job *job, double begin, double *cold_start)
+{
+    SN_RETURN_IF_FAILED(bench_job_step(job));
+    *cold_start = sn_seconds_now() - begin;
+    return SENET_OK;
+}
+
 static senet_status measure(bench_job *job, int64_t runs, double least_seconds, timing *times)
 {
-    for (int i = 0; i < WARM_UP_RUNS; i++) SN_RETURN_IF_FAILED(bench_job_step(job));
+    for (int i = 1; i < WARM_UP_RUNS; i++) SN_RETURN_IF_FAILED(bench_job_step(job));
     sn_program_profile(job->program, true);
     double begin = sn_seconds_now(), end = begin;
     while (runs ? (int64_t)times->count < runs
@@ -57,13 +66,17 @@ typedef struct result {
     const bench_job *job;
     const timing *times;
     bool layers;
-    double images_per_second, gflops;
+    double images_per_second, gflops, peak_gflops;
+    double cold_start; /* seconds */
+    int64_t peak_rss;  /* bytes of memory that the process held at most */
+    sn_memory_use memory;
 } result;
 
-/* A step of the program for the reader: what it is called, milliseconds a run, GFLOP/s. */
+/* A step of the program for the reader: what it is called, milliseconds a run, GFLOP/s and their share of the peak (above 1 where
+ * a method needs fewer products than the definition that is counted). */
 typedef struct layer {
     const sn_step_profile *step;
-    double milliseconds, gflops;
+    double milliseconds, gflops, peak_share;
 } layer;
 
 static layer layer_of(const result *r, const sn_step_profile *step)
@@ -71,6 +84,7 @@ static layer layer_of(const result *r, const sn_step_profile *step)
     layer l = {.step = step, .milliseconds = 1e3 * step->seconds / (double)r->times->count};
     int64_t macs = bench_node_macs(r->job->graph, step->node);
     if (macs && step->seconds > 0) l.gflops = 2e-9 * (double)macs * (double)r->times->count / step->seconds;
+    if (r->peak_gflops > 0) l.peak_share = l.gflops / r->peak_gflops;
     return l;
 }
 
@@ -101,6 +115,11 @@ static void add_json(sn_text *text, const result *r)
     sn_json_close_object(&json);
     sn_json_add_double(&json, "images_per_second", r->images_per_second);
     sn_json_add_double(&json, "gflops", r->gflops);
+    sn_json_add_double(&json, "peak_gflops", r->peak_gflops);
+    sn_json_add_double(&json, "cold_start_ms", 1e3 * r->cold_start);
+    sn_json_add_int(&json, "peak_rss_bytes", r->peak_rss);
+    sn_json_add_int(&json, "arena_bytes", (int64_t)r->memory.arena_bytes);
+    sn_json_add_int(&json, "weight_bytes", (int64_t)(r->memory.params_bytes + r->memory.packed_bytes));
     sn_json_open_array(&json, "layers");
     size_t count;
     const sn_step_profile *steps = sn_program_profile_steps(r->job->program, &count);
@@ -114,6 +133,7 @@ static void add_json(sn_text *text, const result *r)
         cli_add_shape(&json, "output", steps[i].node->shape, false);
         sn_json_add_double(&json, "ms", l.milliseconds);
         sn_json_add_double(&json, "gflops", l.gflops);
+        sn_json_add_double(&json, "peak_share", l.peak_share);
         sn_json_close_object(&json);
     }
     sn_json_close_array(&json);
@@ -126,14 +146,15 @@ static void add_layers(sn_text *text, const result *r)
     double sum = 0;
     const sn_step_profile *steps = sn_program_profile_steps(r->job->program, &count);
     for (size_t i = 0; i < count; i++) sum += layer_of(r, &steps[i]).milliseconds;
-    sn_text_printf(text, "%-34s %-18s %-40s %9s %6s %9s\n", "layer", "operation", "kernel", "ms", "%", "GFLOP/s");
+    sn_text_printf(text, "%-34s %-18s %-40s %9s %6s %9s %7s\n", "layer", "operation", "kernel", "ms", "%", "GFLOP/s",
+                   "of peak");
     for (size_t i = 0; i < count; i++) {
         if (!is_timed(&steps[i])) continue;
         layer l = layer_of(r, &steps[i]);
         sn_text_printf(text, "%-34s %-18s %-40s %9.3f %6.2f", steps[i].node->name ? steps[i].node->name : "",
                        sn_op_of(steps[i].node->op)->name, steps[i].kernel, l.milliseconds,
                        sum > 0 ? 100 * l.milliseconds / sum : 0);
-        if (l.gflops > 0) sn_text_printf(text, " %9.1f", l.gflops);
+        if (l.gflops > 0) sn_text_printf(text, " %9.1f %6.0f%%", l.gflops, 100 * l.peak_share);
         sn_text_add_char(text, '\n');
     }
     sn_text_add_char(text, '\n');
@@ -150,15 +171,27 @@ static void add_table(sn_text *text, const result *r)
     sn_text_printf(text, "latency  min %.3f  p50 %.3f  p90 %.3f  p99 %.3f ms\n", percentile(r->times, 0),
                    percentile(r->times, 0.5), percentile(r->times, 0.9), percentile(r->times, 0.99));
     sn_text_printf(text, "%.1f images/s, %.1f GFLOP/s", r->images_per_second, r->gflops);
+    if (r->peak_gflops > 0)
+        sn_text_printf(text, " of %.0f that %d core%s can do (%.0f%%)", r->peak_gflops, model->threads,
+                       model->threads == 1 ? "" : "s", 100 * r->gflops / r->peak_gflops);
+    sn_text_printf(text, "\nfirst answer after %.0f ms; weights %.1f MB, activations %.1f MB, the process %.1f MB",
+                   1e3 * r->cold_start, 1e-6 * (double)(r->memory.params_bytes + r->memory.packed_bytes),
+                   1e-6 * (double)r->memory.arena_bytes, 1e-6 * (double)r->peak_rss);
 }
 
-static senet_status report(const bench_job *job, timing *times, const cli_arguments *arguments)
+static senet_status report(const bench_job *job, timing *times, double cold_start, const cli_arguments *arguments)
 {
     if (times->count == 0) return sn_fail(SENET_INTERNAL, "no run was timed");
     qsort(times->seconds, times->count, sizeof *times->seconds, by_value);
     double median = 1e-3 * percentile(times, 0.5);
+    struct rusage usage = {0};
+    getrusage(RUSAGE_SELF, &usage);
     result r = {.job = job,
                 .times = times,
+                .cold_start = cold_start,
+                .peak_rss = (int64_t)usage.ru_maxrss * 1024, /* Linux counts in KB */
+                .memory = sn_program_memory(job->program),
+                .peak_gflops = 1e-9 * sn_cpu_peak_flops() * job->model->threads,
                 .layers = cli_flag(arguments, "layers"),
                 .images_per_second = (double)job->batch / median,
                 .gflops = 2e-9 * (double)bench_job_macs(job) / median};
@@ -177,14 +210,20 @@ static int run(const cli_arguments *arguments)
     timing times = {0};
     int64_t height, width;
     senet_status status;
+    double begin = sn_seconds_now(), cold_start;
     SN_TRY(cli_open_network(arguments, &model), cleanup);
-    if (!cli_text(arguments, "weights")) SN_TRY(cli_fill_test_weights(model->layout, model->params, 1), cleanup);
+    if (!cli_text(arguments, "weights")) {
+        double filling = sn_seconds_now(); /* stands for a file; does not count */
+        SN_TRY(cli_fill_test_weights(model->layout, model->params, 1), cleanup);
+        begin += sn_seconds_now() - filling;
+    }
     cli_input_size(arguments, &height, &width);
     SN_TRY(bench_job_create(model, cli_flag(arguments, "train"), height, width, cli_integer(arguments, "batch-size"),
                             &job),
            cleanup);
+    SN_TRY(warm_up(&job, begin, &cold_start), cleanup);
     SN_TRY(measure(&job, cli_integer(arguments, "runs"), cli_real(arguments, "seconds"), &times), cleanup);
-    status = report(&job, &times, arguments);
+    status = report(&job, &times, cold_start, arguments);
 cleanup:
     free(times.seconds);
     bench_job_free(&job);
@@ -237,7 +276,10 @@ const cli_verb cli_bench = {
     .description =
         "Runs the network on random pictures already in memory: three runs to warm up, then the timed ones. Prints "
         "the fastest run, the median (p50) and the 90th and 99th percentile; images/s and GFLOP/s (two for a "
-        "multiply-add of convolutions and linear layers) follow from the median.",
+        "multiply-add of convolutions and linear layers) follow from the median. Beside them: what the processor's cores "
+        "could do at most, the time from opening the weights to the first answer (without --weights, the time for "
+        "making some does not count), and the memory of weights as stored and as laid out for the kernels, of "
+        "activations, and of the whole process.",
     .options = options,
     .examples = examples,
     .run = run,

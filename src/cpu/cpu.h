@@ -10,6 +10,9 @@ typedef enum sn_isa { SN_ISA_BASELINE, SN_ISA_AVX2, SN_ISA_AVX512, SN_ISA_AVX512
 sn_isa sn_cpu_isa(void);
 const char *sn_cpu_isa_name(sn_isa isa);
 
+/* Measures what one core can do: floating point operations a second, two for a multiply-add; some ms.  0: not known. */
+double sn_cpu_peak_flops(void);
+
 /* The first kernel that takes all of these calls of one node, which differ in the number of images: vector kernels of the
  * level in use, best first, then the plain one, which takes everything.  NULL only for an op without kernel (sources).
  * The log's topic "dispatch" tells which it was, and why those before it refused. */

@@ -289,9 +289,9 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void run_step(sn_program *p, step *s, int64_t first, int64_t images, bool pack)
+/* The call of a step on images [first, first + images) with its data. */
+static sn_kernel_call bind_call(const sn_program *p, const step *s, int64_t first, int64_t images)
 {
-    double start = p->profiling ? now() : 0;
     sn_kernel_call call = blank_call(p, s, images);
     const sn_node *node = call.node;
     for (int k = 0; k < node->inputs_count; k++)
@@ -299,23 +299,51 @@ static void run_step(sn_program *p, step *s, int64_t first, int64_t images, bool
     call.output = data_of(p, s->node, first);
     if (s->squeeze != SN_NONE) call.squeeze = data_of(p, s->squeeze, first);
     call.scratch = (char *)p->options.workspace->memory + p->plan.scratch_offsets[s->node];
-    void *packed = (char *)p->packed + s->packed_offset;
-    call.packed = packed;
-    if (pack && s->packed_bytes) s->kernel->pack(&call, packed);
+    call.packed = (char *)p->packed + s->packed_offset;
+    return call;
+}
+
+static void run_step(sn_program *p, step *s, int64_t first, int64_t images)
+{
+    double start = p->profiling ? now() : 0;
+    sn_kernel_call call = bind_call(p, s, first, images);
     s->kernel->run(&call);
     if (p->profiling) s->seconds += now() - start;
 }
 
-/* Runs steps [begin, end), which share a group, for all images; what depends on parameters only runs, and weights are packed,
- * when they changed and only once. */
-static void run_segment(sn_program *p, size_t begin, size_t end, bool changed)
+static void pack_step(void *context, int64_t index, int worker)
+{
+    (void)worker;
+    const sn_program *p = context;
+    const step *s = &p->steps[index];
+    if (!s->packed_bytes || s->constant) return;
+    sn_kernel_call call = bind_call(p, s, 0, s->group);
+    s->kernel->pack(&call, (char *)p->packed + s->packed_offset);
+}
+
+/* Parameters changed: computes what depends on them alone, then packs weights, several steps at a time. */
+static void prepare(sn_program *p)
+{
+    for (size_t i = 0; i < p->steps_count; i++) {
+        step *s = &p->steps[i];
+        if (!s->constant) continue;
+        if (s->packed_bytes) {
+            sn_kernel_call call = bind_call(p, s, 0, s->group);
+            s->kernel->pack(&call, (char *)p->packed + s->packed_offset);
+        }
+        run_step(p, s, 0, s->group);
+    }
+    sn_parallel_for(p->options.threads, (int64_t)p->steps_count, pack_step, p);
+}
+
+/* Runs steps [begin, end), which share a group, for all images. */
+static void run_segment(sn_program *p, size_t begin, size_t end)
 {
     int64_t batch = p->graph->batch, images;
     for (int64_t first = 0; first < batch; first += images) {
         images = batch - first >= p->steps[begin].group ? p->steps[begin].group : 1;
         for (size_t i = begin; i < end; i++)
-            if (!p->steps[i].constant || changed) run_step(p, &p->steps[i], first, images, changed);
-        changed = false;
+            if (!p->steps[i].constant) run_step(p, &p->steps[i], first, images);
     }
 }
 
@@ -327,11 +355,11 @@ senet_status sn_program_run(sn_program *program)
         if (graph->nodes[i].op == SN_OP_input && !program->bound[i])
             return sn_fail(SENET_USAGE, "input '%s' is not bound", graph->nodes[i].name);
     uint64_t version = sn_params_version(program->options.params);
-    bool changed = version != program->seen_version;
+    if (version != program->seen_version) prepare(program);
     for (size_t begin = 0, end; begin < program->steps_count; begin = end) {
         end = begin + 1;
         while (end < program->steps_count && program->steps[end].group == program->steps[begin].group) end++;
-        run_segment(program, begin, end, changed);
+        run_segment(program, begin, end);
     }
     program->seen_version = version;
     if (program->effects) sn_params_changed(program->options.params);

@@ -173,7 +173,8 @@ const sn_node *sn_autodiff_node(const sn_autodiff *ad, sn_id id);
 /* Joins batch norm + ReLU, add + ReLU, scale + add (+ ReLU), convolution + activation, and, after sn_graph_add_gradients, the
  * squeeze's share of a gradient with the scale's.  For training and inference; drops what became dead. */
 senet_status sn_graph_fuse(const sn_graph *graph, sn_graph **fused);
-/* Folds batch norm with running statistics into the convolution before it, then joins activation and residual sum. */
+/* For inference: folds batch norm with running statistics, and constant factors, into the convolution (factors also into the
+ * gate) before it, then joins activation and residual sum. */
 senet_status sn_graph_fold_batch_norm(const sn_graph *graph, sn_graph **folded);
 /* Drops nodes that no output, gradient or effect needs. */
 senet_status sn_graph_drop_dead(const sn_graph *graph, sn_graph **pruned);

@@ -188,7 +188,7 @@ static senet_status visit_fuse(rewrite *rw, sn_id id, bool *done, sn_id *made)
 
 senet_status sn_graph_fuse(const sn_graph *graph, sn_graph **fused) { return walk_and_prune(graph, visit_fuse, fused); }
 
-/* ---- inference: batch norm into convolutions ---- */
+/* ---- inference: batch norm and factors into convolutions and gates ---- */
 
 /* y = act(gamma (conv(x, w) + bias - mean) / sqrt(var + eps) + beta) is a convolution with other weights and bias. */
 static senet_status join_batch_norm(rewrite *rw, const sn_node *node, bool *done, sn_id *made)
@@ -225,13 +225,37 @@ static senet_status join_residual(rewrite *rw, const sn_node *node, bool *done, 
     return SENET_OK;
 }
 
+/* factor * x is x from other weights and bias, or with another gate. */
+static senet_status join_multiply(rewrite *rw, const sn_node *node, bool *done, sn_id *made)
+{
+    const sn_node *conv = absorbable(rw, node, 0, SN_OP_conv2d), *scale = absorbable(rw, node, 0, SN_OP_scale_add);
+    if (conv && conv->attrs.u.conv.activation == SN_IDENTITY && conv->inputs[3] == SN_NONE) {
+        sn_id x = conv->inputs[0], weight = conv->inputs[1], bias = conv->inputs[2];
+        const sn_attrs attrs = conv->attrs;
+        SN_RETURN_IF_FAILED(append(rw, node, SN_OP_multiply, &weight, 1, &node->attrs, &weight));
+        if (bias != SN_NONE) SN_RETURN_IF_FAILED(append(rw, node, SN_OP_multiply, &bias, 1, &node->attrs, &bias));
+        *done = true;
+        return append(rw, node, SN_OP_conv2d, (sn_id[]){x, weight, bias}, 3, &attrs, made);
+    }
+    if (scale && scale->attrs.u.activation.kind == SN_IDENTITY && scale->inputs[2] == SN_NONE) {
+        sn_id x = scale->inputs[0], gate = scale->inputs[1];
+        const sn_attrs attrs = scale->attrs;
+        SN_RETURN_IF_FAILED(append(rw, node, SN_OP_multiply, &gate, 1, &node->attrs, &gate));
+        *done = true;
+        return append(rw, node, SN_OP_scale_add, (sn_id[]){x, gate}, 2, &attrs, made);
+    }
+    return SENET_OK;
+}
+
 static senet_status visit_fold(rewrite *rw, sn_id id, bool *done, sn_id *made)
 {
     const sn_node *node = &rw->from->nodes[id];
+    if (node->op == SN_OP_multiply) return join_multiply(rw, node, done, made);
     if (node->op == SN_OP_bn_apply) return join_batch_norm(rw, node, done, made);
     if (node->op == SN_OP_activation) return join_activation(rw, node, done, made);
-    if (node->op == SN_OP_add) return join_residual(rw, node, done, made);
-    return SENET_OK;
+    if (node->op != SN_OP_add) return SENET_OK;
+    SN_RETURN_IF_FAILED(join_scale_add(rw, node, done, made));
+    return *done ? SENET_OK : join_residual(rw, node, done, made);
 }
 
 senet_status sn_graph_fold_batch_norm(const sn_graph *graph, sn_graph **folded)

@@ -9,7 +9,11 @@ has fp32 precision
 for key in min p50 p90 p99; do number latency_ms $key; done
 number images_per_second
 number gflops
+number peak_gflops
+number cold_start_ms
+for key in peak_rss_bytes arena_bytes weight_bytes; do number $key; done
 [ "$(member layers '#')" -ge 10 ] || complain "$(member layers '#') layers"
+number layers 0 peak_share
 for key in name op kernel; do member layers 0 $key > /dev/null || complain "layers: no $key"; done
 expect 0 bench se_cifar_resnet8 --train --runs 5 --batch-size 4 --json
 has train mode
@@ -17,6 +21,7 @@ has 0 layers '#'
 expect 0 bench --model se_cifar_resnet8 --seconds 0 --size 48x40
 says "images/s"
 says "3x48x40"
+says "first answer after"
 
 refuse 64 "name a network" bench
 refuse 64 "unknown model 'nope'" bench nope

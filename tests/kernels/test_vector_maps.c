@@ -80,6 +80,19 @@ static void batch_norm_is_applied(void **state)
         }
 }
 
+static void batch_norm_is_folded_into_weights(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+    {
+        sn_shape stats = {1, 1, 2, m->c}, v = vector_of(m->c);
+        vector_case c = make("bn_fold_weight", SN_OP_bn_fold_weight, *m, 3, (sn_shape[]){*m, stats, v});
+        norm_ranges(&c, 1);
+        c.absolute = 4; /* |w gamma / deviation| stays below 1.5 / 0.45 */
+        vector_check(&c);
+    }
+}
+
 /* Where the ReLU's argument rounds to the other side of 0 in double, a whole dy is in dispute; the fixed draws have no such element. */
 static void batch_norm_gradients(void **state)
 {
@@ -254,7 +267,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statistics_are_robust),    cmocka_unit_test(sums_over_pixels),
-        cmocka_unit_test(batch_norm_is_applied),    cmocka_unit_test(batch_norm_gradients),
+        cmocka_unit_test(batch_norm_is_applied),    cmocka_unit_test(batch_norm_is_folded_into_weights), cmocka_unit_test(batch_norm_gradients),
         cmocka_unit_test(activations_and_slopes),   cmocka_unit_test(sums_and_products),
         cmocka_unit_test(branches_are_mixed),       cmocka_unit_test(squeeze_and_its_gradient),
         cmocka_unit_test(scale_and_its_gradients),  cmocka_unit_test(shortcuts_are_subsampled),

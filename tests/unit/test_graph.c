@@ -155,6 +155,38 @@ static void inference_folds_batch_norm_and_residual_into_the_convolution(void **
     sn_graph_destroy(g);
 }
 
+/* relu(r + 0.1 conv(x)) is one convolution with other weights; relu(r + 0.1 x s) one scale with another gate. */
+static void inference_folds_factors_into_weights_and_gates(void **state)
+{
+    (void)state;
+    sn_graph *g = new_graph(), *folded = NULL;
+    sn_id x = input(g, "input", (sn_shape){2, 8, 8, 16}), s = input(g, "gate", (sn_shape){2, 1, 1, 16});
+    sn_id w = param(g, "w", (sn_shape){3, 3, 16, 16}, true), bias = param(g, "bias", (sn_shape){1, 1, 1, 16}, true);
+    sn_attrs tenth = {.u.factor.factor = 0.1};
+    sn_id conv = add(g, SN_OP_conv2d, &conv3x3, "conv", 3, x, w, bias);
+    sn_id branch = add(g, SN_OP_multiply, &tenth, "conv.factor", 1, conv);
+    sn_id y = add(g, SN_OP_activation, &relu, "y", 1, add(g, SN_OP_add, NULL, "sum", 2, x, branch));
+    sn_id scale = add(g, SN_OP_scale_add, NULL, "scale", 2, x, s);
+    branch = add(g, SN_OP_multiply, &tenth, "scale.factor", 1, scale);
+    sn_id z = add(g, SN_OP_activation, &relu, "z", 1, add(g, SN_OP_add, NULL, "sum", 2, branch, x));
+    assert_int_equal(sn_graph_add_output(g, "y", y), SENET_OK);
+    assert_int_equal(sn_graph_add_output(g, "z", z), SENET_OK);
+    assert_int_equal(sn_graph_fold_batch_norm(g, &folded), SENET_OK);
+    const sn_node *last = &folded->nodes[sn_graph_find_output(folded, "y")];
+    assert_int_equal(last->op, SN_OP_conv2d);
+    assert_int_equal(last->attrs.u.conv.activation, SN_RELU);
+    for (int k = 1; k <= 2; k++) assert_int_equal(folded->nodes[last->inputs[k]].op, SN_OP_multiply);
+    assert_int_equal(folded->nodes[last->inputs[3]].op, SN_OP_input);
+    last = &folded->nodes[sn_graph_find_output(folded, "z")];
+    assert_int_equal(last->op, SN_OP_scale_add);
+    assert_int_equal(last->attrs.u.activation.kind, SN_RELU);
+    assert_int_equal(folded->nodes[last->inputs[1]].op, SN_OP_multiply);
+    assert_int_equal(folded->nodes[last->inputs[2]].op, SN_OP_input);
+    assert_int_equal(count_ops(folded, SN_OP_add), 0);
+    sn_graph_destroy(folded);
+    sn_graph_destroy(g);
+}
+
 static void gradients_reach_learnable_parameters_only(void **state)
 {
     (void)state;
@@ -198,6 +230,7 @@ int main(void)
         cmocka_unit_test(the_se_tail_becomes_one_node),
         cmocka_unit_test(what_an_output_names_is_not_joined_away),
         cmocka_unit_test(inference_folds_batch_norm_and_residual_into_the_convolution),
+        cmocka_unit_test(inference_folds_factors_into_weights_and_gates),
         cmocka_unit_test(gradients_reach_learnable_parameters_only),
         cmocka_unit_test(outputs_and_parameters_have_one_name_each),
     };

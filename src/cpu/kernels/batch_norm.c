@@ -1,9 +1,10 @@
-/* batch_norm.c - batch normalisation for training: statistics, application, gradients (equations: cpu/ref/batch_norm.c);
- * and the sum over pixels that is a bias's gradient.
+/* batch_norm.c - batch normalisation: statistics, application, gradients (equations: cpu/ref/batch_norm.c), and for inference
+ * its scale in a convolution's weights; and the sum over pixels that is a bias's gradient.
  *
  *     kernel          bytes moved, T = N H W C floats
  *     bn_stats        reads T          (mean and squares of a block of 16 KB while it is in the L1 cache)
  *     bn_apply        reads T, writes T
+ *     bn_fold_weight  reads T, writes T (of weights, whose rows of output channels stand for the pixels)
  *     bn_grad_sums    reads 2 T
  *     bn_grad_input   reads 2 T, writes T
  *     channel_sum     reads T
@@ -208,6 +209,33 @@ static void run_apply(const sn_kernel_call *call)
 
 const sn_kernel SN_KERNEL_SYMBOL(bn_apply) = {.name = SN_KERNEL_NAME(bn_apply), .op = SN_OP_bn_apply, .refuse = refuse,
                                               .scratch_bytes = coefficients_scratch_bytes, .run = run_apply};
+
+/* ---- folding: w SCALE ---- */
+
+SN_INLINE vf body_fold(const vf *x, const vf *k) { return x[0] * k[SCALE]; }
+
+static void fold_weight_task(void *context, int64_t index, int worker)
+{
+    (void)worker;
+    const norm_run *run = context;
+    pixel_rows rows = task_rows(run, index, 1);
+    pixel_map(&rows, run->out + index * run->pixels_each * run->channels, 1, 1, body_fold);
+}
+
+static void run_fold_weight(const sn_kernel_call *call)
+{
+    norm_run run = run_of(call, 0);
+    const float *variance = (const float *)call->inputs[1] + run.channels, *gamma = call->inputs[2];
+    float *scale = call->scratch;
+    for (int64_t c = 0; c < run.channels; c++)
+        scale[c] = (float)((double)gamma[c] / sqrt((double)variance[c] + (double)call->node->attrs.u.norm.epsilon));
+    run.coefficients = scale;
+    for_tasks(call, &run, fold_weight_task);
+}
+
+const sn_kernel SN_KERNEL_SYMBOL(bn_fold_weight) = {.name = SN_KERNEL_NAME(bn_fold_weight), .op = SN_OP_bn_fold_weight,
+                                                    .refuse = refuse, .scratch_bytes = coefficients_scratch_bytes,
+                                                    .run = run_fold_weight};
 
 /* ---- gradient: sum(g), sum(g xhat), with g = dy where the ReLU was open ---- */
 

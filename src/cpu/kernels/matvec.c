@@ -14,7 +14,7 @@ enum {
     GROUP = 8,                     /* images that share a pass */
     BLOCK_BYTES = 64 * 1024,       /* of weights, a task; more where that would make many blocks */
     MOST_BLOCKS = 32,
-    ONE_THREAD_BYTES = 384 * 1024, /* weights and products below which a second thread would not pay for its waking */
+    ONE_THREAD_BYTES = 192 * 1024, /* weights and products below which a second thread would not pay for its waking */
     AHEAD = 4096                   /* bytes of weights that are fetched ahead */
 };
 
@@ -86,6 +86,39 @@ SN_INLINE void add_rows(const float *x, int64_t x_image, const float *w, float *
     }
 }
 
+/* The same for one image whose sums all fit into registers: W is read strictly in order.  Sums have the bits of add_rows. */
+#define DEFINE_NARROW(VECTORS)                                                                                       \
+    static SN_NOINLINE void add_narrow_##VECTORS(const float *x, const float *w, float *sums, int64_t columns, int64_t rows) \
+    {                                                                                                                \
+        vf sum[VECTORS];                                                                                             \
+        int64_t last = columns - (VECTORS - 1) * VF;                                                                 \
+        SN_UNROLL for (int v = 0; v < VECTORS; v++) sum[v] = vf_load(sums + v * VF);                                 \
+        for (int64_t row = 0; row < rows; row++, w += columns) {                                                     \
+            vf value = vf_all(x[row]);                                                                               \
+            SN_UNROLL for (int v = 0; v < VECTORS; v++) {                                                            \
+                const float *at = w + v * VF;                                                                        \
+                __builtin_prefetch((const void *)((uintptr_t)at + AHEAD));                                           \
+                sum[v] += value * (v < VECTORS - 1 || last == VF ? vf_load(at) : vf_load_first(at, last));           \
+            }                                                                                                        \
+        }                                                                                                            \
+        SN_UNROLL for (int v = 0; v < VECTORS; v++) vf_store(sums + v * VF, sum[v]);                                 \
+    }
+
+DEFINE_NARROW(1)
+DEFINE_NARROW(2)
+DEFINE_NARROW(3)
+DEFINE_NARROW(4)
+DEFINE_NARROW(5)
+DEFINE_NARROW(6)
+DEFINE_NARROW(7)
+DEFINE_NARROW(8)
+
+enum { NARROW = 8 }; /* vectors of columns */
+
+static void (*const add_narrow[NARROW])(const float *x, const float *w, float *sums, int64_t columns, int64_t rows) = {
+    add_narrow_1, add_narrow_2, add_narrow_3, add_narrow_4, add_narrow_5, add_narrow_6, add_narrow_7, add_narrow_8,
+};
+
 #define DEFINE_ADD(IMAGES)                                                                                           \
     static SN_NOINLINE void add_block_##IMAGES(const float *x, int64_t x_image, const float *w, float *sums,         \
                                                int64_t sums_image, int64_t columns, int64_t rows)                    \
@@ -121,8 +154,11 @@ static void block_task(void *context, int64_t index, int worker)
     float *sums = run->partial + (image * p->blocks + block) * p->stride;
     int64_t sums_image = p->blocks * p->stride;
     for (int64_t i = 0; i < images; i++) memset(sums + i * sums_image, 0, (size_t)p->stride * sizeof(float));
-    add_block[images - 1](run->x + image * p->rows + row, p->rows, run->w + row * p->columns, sums, sums_image, p->columns,
-                          rows);
+    const float *x = run->x + image * p->rows + row, *w = run->w + row * p->columns;
+    if (images == 1 && p->columns <= NARROW * VF)
+        add_narrow[sn_ceil_div(p->columns, VF) - 1](x, w, sums, p->columns, rows);
+    else
+        add_block[images - 1](x, p->rows, w, sums, sums_image, p->columns, rows);
 }
 
 /* y = act(bias + the blocks' sums, in order) for a group of images */
