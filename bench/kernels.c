@@ -47,6 +47,40 @@ static const layer layers[] = {
     {16, 256, 3, 256, 1, 1, "wrn-16-8"},
     {8, 512, 3, 512, 1, 1, "wrn-16-8"},
     {16, 128, 3, 128, 1, 4, "shake-even"},
+    {224, 3, 7, 64, 2, 1, "resnet-50"},
+    {56, 64, 1, 64, 1, 1, "resnet-50"},
+    {56, 64, 1, 256, 1, 1, "resnet-50"},
+    {56, 256, 1, 64, 1, 1, "resnet-50"},
+    {56, 256, 1, 128, 2, 1, "resnet-50"},
+    {56, 256, 1, 512, 2, 1, "resnet-50"},
+    {28, 512, 1, 128, 1, 1, "resnet-50"},
+    {28, 128, 1, 512, 1, 1, "resnet-50"},
+    {14, 1024, 1, 256, 1, 1, "resnet-50"},
+    {14, 256, 1, 1024, 1, 1, "resnet-50"},
+    {14, 1024, 1, 2048, 2, 1, "resnet-50"},
+    {7, 2048, 1, 512, 1, 1, "resnet-50"},
+    {7, 512, 1, 2048, 1, 1, "resnet-50"},
+    {56, 128, 3, 128, 2, 1, "senet-154"},
+    {28, 256, 3, 256, 2, 1, "senet-154"},
+    {14, 512, 3, 512, 2, 1, "senet-154"},
+    {56, 128, 3, 128, 1, 32, "resnext-50"},
+    {56, 256, 3, 256, 2, 32, "resnext-50"},
+    {28, 256, 3, 256, 1, 32, "resnext-50"},
+    {28, 512, 3, 512, 2, 32, "resnext-50"},
+    {14, 512, 3, 512, 1, 32, "resnext-50"},
+    {7, 1024, 3, 1024, 1, 32, "resnext-50"},
+    {56, 128, 3, 256, 1, 64, "senet-154"},
+    {28, 256, 3, 512, 1, 64, "senet-154"},
+    {112, 32, 3, 32, 1, 32, "mobilenet"},
+    {112, 64, 3, 64, 2, 64, "mobilenet"},
+    {56, 128, 3, 128, 1, 128, "mobilenet"},
+    {28, 256, 3, 256, 1, 256, "mobilenet"},
+    {14, 512, 3, 512, 1, 512, "mobilenet"},
+    {7, 1024, 3, 1024, 1, 1024, "mobilenet"},
+    {28, 240, 1, 60, 1, 3, "shufflenet"},
+    {28, 60, 3, 60, 1, 60, "shufflenet"},
+    {28, 60, 1, 240, 1, 3, "shufflenet"},
+    {7, 240, 1, 960, 1, 3, "shufflenet"},
     {1, 64, 1, 4, 1, 1, "excitation"},
     {1, 64, 1, 10, 1, 1, "classifier"},
 };
@@ -187,6 +221,54 @@ static void bench_maps(const options *o)
         }
 }
 
+/* ---- pooling and moves: shapes of their own ---- */
+
+typedef struct move {
+    sn_op_kind op;
+    int side, channels, out;                /* sides of the input and the output */
+    int kernel, stride, pad, groups, more;  /* more: channels of a second input */
+    const char *note;
+} move;
+
+static const move moves[] = {
+    {SN_OP_pool2d, 112, 64, 56, 3, 2, 0, 0, 0, "resnet-50 max"},
+    {SN_OP_pool2d_grad, 112, 64, 56, 3, 2, 0, 0, 0, "resnet-50 max"},
+    {SN_OP_pool2d, 28, 192, 28, 3, 1, 1, 0, 0, "bn_inception max"},
+    {SN_OP_channel_shuffle, 28, 60, 28, 0, 0, 0, 3, 0, "shufflenet"},
+    {SN_OP_channel_shuffle, 7, 240, 7, 0, 0, 0, 3, 0, "shufflenet"},
+    {SN_OP_channel_shuffle, 28, 60, 28, 0, 0, 0, 20, 0, "shufflenet, backward"},
+    {SN_OP_concat, 28, 192, 28, 0, 0, 0, 0, 64, "bn_inception"},
+    {SN_OP_concat, 28, 24, 28, 0, 0, 0, 0, 216, "shufflenet"},
+};
+
+static void bench_moves(const options *o)
+{
+    for (size_t i = 0; i < sizeof moves / sizeof moves[0]; i++) {
+        const move *m = &moves[i];
+        sn_shape in = {o->batch, m->side, m->side, m->channels}, out = {o->batch, m->out, m->out, m->channels + m->more};
+        bool backward = m->op == SN_OP_pool2d_grad;
+        int64_t moved = sn_shape_elements(in) + sn_shape_elements(out);
+        kernel_case c = {0};
+        kernel_case_output(&c, m->op, backward ? in : out);
+        if (backward) kernel_case_input(&c, out, SN_REAL);
+        kernel_case_input(&c, in, SN_REAL);
+        if (backward) kernel_case_input(&c, out, SN_REAL);
+        if (m->more) {
+            in.c = m->more;
+            kernel_case_input(&c, in, SN_REAL);
+            moved += sn_shape_elements(in);
+        }
+        if (m->groups)
+            c.node.attrs.u.shuffle.groups = m->groups;
+        else if (m->kernel)
+            c.node.attrs.u.pool = (sn_pool_attrs){.kind = SN_POOL_MAX, .kernel = m->kernel, .stride = m->stride, .pad = m->pad, .ceil = true};
+        char shape[96];
+        snprintf(shape, sizeof shape, "%dx%dx%d -> %dx%dx%d %s", m->side, m->side, m->channels, m->out, m->out, (int)out.c, m->note);
+        double seconds = time_case(&c, o, shape);
+        if (seconds > 0) printf("  %7.1f GB/s\n", 4e-9 * (double)(backward ? 2 * moved : moved) / seconds);
+    }
+}
+
 int main(int count, char **arguments)
 {
     options o = {.threads = sn_default_threads(), .batch = 128, .seconds = 0.2};
@@ -213,5 +295,6 @@ int main(int count, char **arguments)
            (long long)o.batch, o.seconds);
     bench_layers(&o);
     bench_maps(&o);
+    bench_moves(&o);
     return 0;
 }

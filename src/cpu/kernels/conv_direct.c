@@ -12,6 +12,7 @@
  */
 #include "cpu/kernels/activate.h"
 #include "cpu/kernels/conv_plan.h"
+#include "cpu/kernels/conv_tiles.h"
 #include "cpu/kernels/copy.h"
 #include "cpu/kernels/squeeze_sums.h"
 #include "cpu/kernels/transpose.h"
@@ -20,7 +21,7 @@ static conv_plan plan_of(const sn_kernel_call *call)
 {
     const sn_conv_attrs *attrs = &call->node->attrs.u.conv;
     sn_shape in = call->input_nodes[0]->shape, weight = call->input_nodes[1]->shape, out = call->node->shape;
-    return call->node->op == SN_OP_conv2d ? conv_plan_forward(attrs, in, weight, out)
+    return call->node->op == SN_OP_conv2d ? conv_plan_forward(attrs, in, weight, out, call->squeeze_node != NULL)
                                           : conv_plan_backward(attrs, in, weight, out);
 }
 
@@ -190,12 +191,13 @@ typedef struct conv_target {
     bool last;             /* pass */
     const float *ahead;    /* weights to fetch in tiles_count parts */
     int64_t ahead_parts, ahead_floats, tiles_done;
+    bool ahead_pixels;     /* then the pixels of the next tile: the first panel reads them from memory */
 } conv_target;
 
 /* Panels whose last vector is not full: the tile works on a copy of its outputs. */
 static void compute_partial_tile(const conv_target *target, conv_tile *tile, int64_t pixels)
 {
-    float y[MOST_TILE_PIXELS * PANEL], residual[MOST_TILE_PIXELS * PANEL];
+    float y[MOST_TILE_ROWS * PANEL], residual[MOST_TILE_ROWS * PANEL];
     int64_t channels = target->panel.channels, width = target->panel.width;
     float *out = tile->y;
     for (int64_t i = 0; i < pixels; i++) {
@@ -225,7 +227,11 @@ static void compute_tile(conv_target *target, int64_t n, int64_t row, int64_t co
     tile->residual = target->last && run->residual ? run->residual + y : NULL;
     tile->squeeze = target->last ? squeeze_row(&run->squeeze, n, target->block->index) : NULL;
     if (tile->squeeze) tile->squeeze += target->panel.out;
-    tile->ahead = target->tiles_done < target->ahead_parts ? target->ahead + target->tiles_done * target->ahead_floats : tile->w;
+    tile->ahead = tile->w; /* nothing new */
+    if (target->tiles_done < target->ahead_parts)
+        tile->ahead = target->ahead + target->tiles_done * target->ahead_floats;
+    else if (target->ahead_pixels && tile->segments > 0)
+        tile->ahead = tile->x + (tile->at + tile->x_offset[0] + pixels * tile->x_pixel);
     target->tiles_done++;
     if (target->panel.channels == target->panel.width)
         conv_tiles[target->panel.width / VF - 1][pixels - 1](tile);
@@ -248,7 +254,7 @@ static void compute_row(conv_target *target, int64_t n, int64_t row, const conv_
     target->tile.x_offset = pass->x_offset + first;
     target->tile.w = pass->w + first * phase->length * target->panel.width;
     int64_t x0 = target->block->x0, x1 = sn_min64(target->block->x1, phase->cols);
-    int64_t most = conv_tile_pixels[target->panel.width / VF - 1];
+    int64_t most = tile_rows[target->panel.width / VF - 1];
     int64_t tiles = sn_ceil_div(x1 - x0, most), size = (x1 - x0) / tiles, larger = (x1 - x0) % tiles;
     for (int64_t i = 0, col = x0; i < tiles; i++) {
         int64_t pixels = size + (i < larger);
@@ -276,12 +282,16 @@ static conv_pass pass_at(const conv_plan *p, const conv_phase *phase, int64_t in
     return pass;
 }
 
-/* Weights behind this panel's in the order of the loops: to be fetched while it is multiplied. */
-static void look_ahead(conv_target *target, const conv_pass *pass, int64_t next_panel, const conv_pass *next_pass)
+/* What to fetch while a panel is multiplied: its successor's weights, in the order of the loops (next_pass NULL: there is none),
+ * and for the first panel, which brings the pixels from memory, the next pixels, where they follow one another. */
+static void look_ahead(conv_target *target, const conv_pass *pass, bool first_panel, int64_t next_panel, const conv_pass *next_pass)
 {
-    const conv_run *run = target->run;
-    conv_panel panel = panel_at(&run->plan, next_panel);
-    target->ahead = run->packed + panel.packed + next_pass->step * panel.width;
+    const conv_plan *p = &target->run->plan;
+    target->ahead_pixels = first_panel && !p->copied && p->step == 1 && pass->segments == 1 && pass->length == p->in_c;
+    target->ahead_parts = 0;
+    if (!next_pass) return;
+    conv_panel panel = panel_at(p, next_panel);
+    target->ahead = target->run->packed + panel.packed + next_pass->step * panel.width;
     target->ahead_floats = pass->segments * pass->length * LINE_FLOATS;
     target->ahead_parts = sn_ceil_div(panel.width, LINE_FLOATS);
 }
@@ -329,11 +339,13 @@ static void compute_block(const conv_run *run, const conv_block *block, const co
     target.tile.x_pixel = p->step * p->in_c;
     target.tile.y_pixel = p->out_step * p->out_c;
     for (int64_t k = 0; k < phase->passes; k++) {
-        conv_pass pass = pass_at(p, phase, k), next = pass_at(p, phase, sn_min64(k + 1, phase->passes - 1));
         target.last = k == phase->passes - 1;
+        conv_pass pass = pass_at(p, phase, k), next = pass_at(p, phase, target.last ? k : k + 1);
         for (int64_t panel = first_panel; panel < last_panel; panel++) {
-            bool more = panel + 1 < last_panel;
-            look_ahead(&target, &pass, more ? panel + 1 : first_panel, more ? &pass : &next);
+            if (panel + 1 < last_panel)
+                look_ahead(&target, &pass, panel == first_panel, panel + 1, &pass);
+            else
+                look_ahead(&target, &pass, panel == first_panel, first_panel, target.last ? NULL : &next);
             compute_panel(&target, panel, &pass, k == 0);
         }
     }

@@ -19,7 +19,7 @@
 
 #include <assert.h>
 
-#include "cpu/kernels/conv_tiles.h"
+#include "cpu/kernels/tile_sizes.h"
 
 enum {
     PLAN_TAPS = 121,     /* kernels up to 11x11 */
@@ -63,6 +63,7 @@ typedef struct conv_plan {
     /* a block: some images, or some rows of one, or some columns of one row */
     int64_t block_images, block_rows, block_cols, blocks_n, blocks_y, blocks_x;
     int64_t panel_splits, panels_each;   /* a task: a block and some of the panels */
+    bool alike; /* an image is cut in the same way in every batch */
     /* where a tile reads: the tensor, or a copied block */
     bool copied;
     int64_t image_floats, row_floats, buffer_floats;
@@ -135,20 +136,27 @@ static inline void conv_plan_blocks(conv_plan *p)
 {
     int64_t rows = p->phases[0].rows, cols = p->phases[0].cols; /* the first phase is the largest */
     assert(p->images > 0 && rows > 0 && cols > 0);              /* the shape rules leave no empty tensor */
+    int64_t images = p->alike ? 1 : p->images;
     p->copied = p->left < 0 || (cols - 1) * p->step + p->right >= p->in_w;
     p->block_cols = sn_ceil_div(cols, cols > BLOCK_PIXELS + FEWEST_PIXELS ? sn_ceil_div(cols, BLOCK_PIXELS) : 1);
     p->block_rows = sn_max64(1, sn_min64(rows, BLOCK_PIXELS / p->block_cols));
-    p->block_images = sn_max64(1, sn_min64(p->images, BLOCK_PIXELS / (rows * cols)));
+    p->block_images = sn_max64(1, sn_min64(images, BLOCK_PIXELS / (rows * cols)));
     conv_plan_layout(p);
     while (p->copied && p->buffer_floats > BAND_FLOATS && conv_plan_halve(p)) conv_plan_layout(p);
     do {
         p->block_rows = sn_ceil_div(rows, sn_ceil_div(rows, p->block_rows)); /* blocks of nearly equal size */
-        p->block_images = sn_ceil_div(p->images, sn_ceil_div(p->images, p->block_images));
-        p->blocks_n = sn_ceil_div(p->images, p->block_images);
+        p->block_images = sn_ceil_div(images, sn_ceil_div(images, p->block_images));
+        p->blocks_n = sn_ceil_div(images, p->block_images);
         p->blocks_y = sn_ceil_div(rows, p->block_rows);
         p->blocks_x = sn_ceil_div(cols, p->block_cols);
     } while (p->blocks_n * p->blocks_y * p->blocks_x * p->panels < PLAN_TASKS && conv_plan_halve(p));
     conv_plan_layout(p);
+    if (p->alike && p->blocks_y * p->blocks_x == 1) { /* whole images may come together */
+        int64_t fit = p->copied ? sn_min64(BLOCK_PIXELS / (rows * cols), BAND_FLOATS / p->image_floats) : BLOCK_PIXELS / (rows * cols);
+        p->block_images = sn_max64(1, sn_min64(p->images, fit));
+        conv_plan_layout(p);
+    }
+    p->blocks_n = sn_ceil_div(p->images, p->block_images);
     int64_t blocks = p->blocks_n * p->blocks_y * p->blocks_x;
     p->panels_each = sn_ceil_div(p->panels, sn_min64(p->panels, sn_ceil_div(PLAN_TASKS, blocks)));
     p->panel_splits = sn_ceil_div(p->panels, p->panels_each);
@@ -179,12 +187,14 @@ static inline void conv_plan_flatten(conv_plan *p)
     if (together) p->images = 1;
 }
 
-/* x (images, in_h, in_w, in_c), w (kh, kw, in_c / groups, out_c) -> y. */
-static inline conv_plan conv_plan_forward(const sn_conv_attrs *a, sn_shape x, sn_shape w, sn_shape y)
+/* x (images, in_h, in_w, in_c), w (kh, kw, in_c / groups, out_c) -> y.  alike: what is summed over the blocks of an image has the
+ * same bits in every batch. */
+static inline conv_plan conv_plan_forward(const sn_conv_attrs *a, sn_shape x, sn_shape w, sn_shape y, bool alike)
 {
     conv_plan p = {.images = x.n, .in_h = x.h, .in_w = x.w, .in_c = x.c, .out_h = y.h, .out_w = y.w, .out_c = y.c,
                    .groups = a->groups, .group_in = x.c / a->groups, .group_out = y.c / a->groups,
-                   .kernel_w = w.h, .weight_out = w.c, .step = a->stride, .out_step = 1, .phases_count = 1};
+                   .kernel_w = w.h, .weight_out = w.c, .step = a->stride, .out_step = 1, .phases_count = 1,
+                   .alike = alike};
     if (conv_is_pointwise(a, w) && a->stride == 1) conv_plan_flatten(&p);
     for (int ky = 0; ky < w.n; ky++)
         for (int kx = 0; kx < w.h; kx++)
