@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -124,11 +125,16 @@ static double squared_norm(const sn_params *gradients)
     return sum;
 }
 
-/* The gradients of every learnable tensor: none may be missing, NaN or, but for a few dead units, all zero. */
+/* An SE block of 16 channels has one hidden unit, and where its ReLU is off only the last bias has a gradient. */
+static bool may_be_dead(const sn_param *param)
+{
+    return param->in_se && !strstr(param->name, "fc2.bias");
+}
+
+/* Every learnable tensor has a gradient that is finite and not all zero. */
 static void check_gradients(const char *model, const trainee *t)
 {
     const sn_graph *graph = sn_network_graph(t->network);
-    int zero = 0, tensors = 0;
     for (size_t i = 0; i < graph->params_count; i++) {
         const sn_param *param = &graph->params[i];
         if (!param->learnable) continue;
@@ -137,10 +143,8 @@ static void check_gradients(const char *model, const trainee *t)
         double sum = 0;
         for (int64_t k = 0; k < sn_shape_elements(param->shape); k++) sum += fabs((double)g[k]);
         if (!isfinite(sum)) fail_msg("%s: the gradient of %s is not finite", model, param->name);
-        zero += sum == 0;
-        tensors++;
+        if (sum == 0 && !may_be_dead(param)) fail_msg("%s: the gradient of %s is zero", model, param->name);
     }
-    if (zero > tensors / 20) fail_msg("%s: %d of %d gradients are zero", model, zero, tensors);
 }
 
 static void test_trains(void **state)
