@@ -15,6 +15,14 @@
 
 enum { MOST_TILE = 4, MOST_PATCH = MOST_TILE + 2, MOST_POINTS = MOST_PATCH * MOST_PATCH };
 
+/* Whether a training batch is too small for F(4x4, 3x3), which rounds about twice as much as direct summation: batch statistics
+ * over few images amplify rounding, and one ReLU that flips shows in every gradient before it (docs/kernels.md). */
+static inline bool winograd_training_is_small(const sn_kernel_call *call)
+{
+    enum { FEWEST_TRAINING_IMAGES = 16 };
+    return call->training && call->input_nodes[0]->shape.n < FEWEST_TRAINING_IMAGES;
+}
+
 /* ---- one dimension ---- */
 
 /* u = G g: three taps to tile + 2 points. */

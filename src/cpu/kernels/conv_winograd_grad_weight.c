@@ -27,8 +27,8 @@ enum { TILE = 4, PATCH = 6, POINTS = 36 };
 
 enum {
     PIECE = 96,            /* tiles: so many products pay for one transform back of dU */
-    FEWEST_CHANNELS = 64,  /* of both sides: below, the transforms cost more than the products save */
-    FEWEST_IMAGES = 32,    /* in training, as in conv_winograd_plan.h */
+    FEWEST_CHANNELS = 32,  /* of both sides: below, the transforms cost more than the products save */
+    FEWEST_TILES = 32,
     MOST_CHUNKS = 16,
     CHUNK_FLOATS = 8 << 20 /* all private gradients together, at most 32 MB where more than two chunks are asked for */
 };
@@ -79,10 +79,11 @@ static const char *refuse(const sn_kernel_call *call)
     sn_shape w = call->node->shape, y = call->input_nodes[1]->shape;
     if (call->precision != SN_FLOAT) return "not single precision";
     if (w.n != 3 || w.h != 3 || a->stride != 1 || a->groups != 1) return "not a dense 3x3 convolution with stride 1";
-    if (call->training && y.n < FEWEST_IMAGES) return "slower kernels round less: a small training batch";
+    if (winograd_training_is_small(call)) return "slower kernels round less: a small training batch";
     if (w.w < FEWEST_CHANNELS || w.c < FEWEST_CHANNELS) return "slower than direct summation: few channels";
-    if (y.h < TILE - 1 || y.w < TILE - 1) return "slower than direct summation: maps smaller than a tile";
-    if (y.n * y.h * y.w < 16 * PIECE) return "slower than direct summation: few pixels";
+    if (y.n * sn_ceil_div(y.h, TILE) * sn_ceil_div(y.w, TILE) < FEWEST_TILES) return "slower than direct summation: few tiles";
+    if (y.h * y.w * 2 < sn_ceil_div(y.h, TILE) * sn_ceil_div(y.w, TILE) * TILE * TILE)
+        return "slower than direct summation: tiles half empty";
     return NULL;
 }
 

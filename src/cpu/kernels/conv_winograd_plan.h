@@ -106,13 +106,6 @@ static inline double direct_cost(const sn_kernel_call *call)
     return products > weights ? products : weights;
 }
 
-/* Gradients through batch statistics over few pixels amplify rounding, and one ReLU that flips shows in every gradient before it. */
-static inline bool winograd_is_risky(const sn_kernel_call *call)
-{
-    enum { FEWEST_TRAINING_IMAGES = 32 };
-    return call->training && call->node->shape.n < FEWEST_TRAINING_IMAGES;
-}
-
 /* Refusals that begin with "slower" are a choice, not a limit: the tests run the kernel all the same. */
 static inline const char *winograd_refusal(const sn_kernel_call *call, int tile)
 {
@@ -121,7 +114,7 @@ static inline const char *winograd_refusal(const sn_kernel_call *call, int tile)
     if (call->precision != SN_FLOAT) return "not single precision";
     if (w.n != 3 || w.h != 3 || a->stride != 1 || a->groups != 1) return "not a dense 3x3 convolution with stride 1";
     if (a->pad_top > 2 || a->pad_left > 2) return "padding above 2";
-    if (tile == 4 && winograd_is_risky(call)) return "slower forms round less: a small training batch";
+    if (tile == 4 && winograd_training_is_small(call)) return "slower forms round less: a small training batch";
     double cost = winograd_cost(call, tile);
     if (cost > direct_cost(call)) return "slower than direct summation by the model";
     if (tile == 4 && cost > winograd_cost(call, 2)) return "slower than F(2x2, 3x3) by the model";
