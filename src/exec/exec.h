@@ -60,7 +60,9 @@ typedef struct sn_kernel {
     const char *(*refuse)(const sn_kernel_call *call); /* NULL or returns NULL: takes it; else why not */
     size_t (*scratch_bytes)(const sn_kernel_call *call);
     size_t (*packed_bytes)(const sn_kernel_call *call); /* weights laid out for the kernel; remade when they change */
-    void (*pack)(const sn_kernel_call *call, void *packed); /* reads call->inputs that are parameters or folded from them */
+    /* Reads call->inputs that are parameters or folded from them, and no scratch. A kernel that packs does not read input 1,
+     * the weight, when it runs: what was folded is gone by then. */
+    void (*pack)(const sn_kernel_call *call, void *packed);
     void (*run)(const sn_kernel_call *call);
     /* Whether a run can give the squeeze_avg of its output as a byproduct (NULL: never).  If so and the graph has one, the
      * program sets call->squeeze_node from scratch_bytes() on, call->squeeze for run(), and skips the squeeze's own step.

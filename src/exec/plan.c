@@ -20,7 +20,7 @@ size_t sn_node_bytes(const sn_node *node, sn_precision precision)
 typedef struct buffer {
     size_t bytes, offset;
     int32_t first, last;
-    bool placed;
+    bool prepares; /* for folding and packing, when no run is under way: it may lie over what runs use */
 } buffer;
 
 typedef struct planner {
@@ -54,9 +54,11 @@ static void locate(planner *p)
             for (int k = 0; k < node->inputs_count; k++) {
                 if (node->inputs[k] == SN_NONE) continue;
                 sn_place_kind kind = p->plan->locations[node->inputs[k]].kind;
-                if (kind != SN_AT_PARAM && kind != SN_AT_CONSTANT) constant = false;
+                if (kind != SN_AT_PARAM && kind != SN_AT_CONSTANT && kind != SN_AT_PREPARE) constant = false;
             }
-            if (constant) {
+            if (constant && p->needs[i].packed_only) {
+                at->kind = SN_AT_PREPARE;
+            } else if (constant) {
                 at->kind = SN_AT_CONSTANT;
                 at->offset = p->plan->constant_bytes;
                 p->plan->constant_bytes += sn_align(sn_node_bytes(node, p->precision), SN_ALIGNMENT);
@@ -97,8 +99,13 @@ static void find_segments(planner *p)
         }
 }
 
+static bool prepares(const planner *p, sn_id id)
+{
+    return p->plan->locations[id].kind == SN_AT_PREPARE || p->plan->locations[id].kind == SN_AT_CONSTANT;
+}
+
 /* Whether node's step runs once for the whole batch. */
-static bool runs_once(const planner *p, sn_id id) { return p->needs[id].group == p->graph->batch; }
+static bool runs_once(const planner *p, sn_id id) { return p->needs[id].group == p->graph->batch || prepares(p, id); }
 
 static size_t kept_bytes(const planner *p, sn_id id)
 {
@@ -111,8 +118,8 @@ static size_t kept_bytes(const planner *p, sn_id id)
 static buffer life_of(const planner *p, sn_id id)
 {
     sn_id writer = p->needs[id].written_by;
-    buffer life = {.bytes = sn_align(kept_bytes(p, id), SN_ALIGNMENT), .first = writer, .last = p->last_use[id]};
-    if (!p->crosses[id]) return life;
+    buffer life = {.bytes = sn_align(kept_bytes(p, id), SN_ALIGNMENT), .first = writer, .last = p->last_use[id], .prepares = prepares(p, id)};
+    if (!p->crosses[id] || life.prepares) return life;
     if (!runs_once(p, writer)) life.first = p->segment[writer];
     if (life.last == INT32_MAX || runs_once(p, life.last)) return life;
     int32_t segment = p->segment[life.last];
@@ -148,7 +155,7 @@ static void make_buffers(planner *p, int32_t *scratch_of)
 {
     for (size_t i = 0; i < p->graph->nodes_count; i++) {
         p->buffer_of[i] = scratch_of[i] = -1;
-        if (p->plan->locations[i].kind == SN_AT_ARENA) {
+        if (p->plan->locations[i].kind == SN_AT_ARENA || p->plan->locations[i].kind == SN_AT_PREPARE) {
             int32_t reused = reusable_input(p, (sn_id)i);
             if (reused >= 0) {
                 p->buffer_of[i] = reused;
@@ -161,7 +168,8 @@ static void make_buffers(planner *p, int32_t *scratch_of)
         if (p->needs[i].scratch_bytes) {
             scratch_of[i] = (int32_t)p->buffers_count;
             p->buffers[p->buffers_count++] = (buffer){.bytes = sn_align(p->needs[i].scratch_bytes, SN_ALIGNMENT),
-                                                      .first = (int32_t)i, .last = (int32_t)i};
+                                                      .first = (int32_t)i, .last = (int32_t)i,
+                                                      .prepares = prepares(p, (sn_id)i)};
         }
     }
 }
@@ -187,7 +195,7 @@ static void place_buffers(planner *p, int32_t *order, int32_t *placed)
         size_t at = 0, insert = placed_count;
         for (size_t k = 0; k < placed_count; k++) { /* placed is sorted by offset */
             const buffer *other = &p->buffers[placed[k]];
-            if (other->last < b->first || b->last < other->first) continue;
+            if (other->prepares != b->prepares || other->last < b->first || b->last < other->first) continue;
             if (other->offset >= at + b->bytes) break; /* the gap before it fits */
             if (other->offset + other->bytes > at) at = other->offset + other->bytes;
         }
@@ -229,7 +237,7 @@ senet_status sn_plan_create(const sn_graph *graph, sn_precision precision, const
     place_buffers(&p, order, placed);
     for (size_t i = 0; i < n; i++) {
         if (p.buffer_of[i] >= 0) plan->locations[i].offset = p.buffers[p.buffer_of[i]].offset;
-        if (plan->locations[i].kind == SN_AT_INPUT || (p.buffer_of[i] >= 0 && p.crosses[i]))
+        if (plan->locations[i].kind == SN_AT_INPUT || (plan->locations[i].kind == SN_AT_ARENA && p.crosses[i]))
             plan->locations[i].image_bytes = sn_node_bytes(&graph->nodes[i], precision) / (size_t)graph->batch;
         if (scratch_of[i] >= 0) plan->scratch_offsets[i] = p.buffers[scratch_of[i]].offset;
     }

@@ -10,13 +10,14 @@ typedef enum sn_place_kind {
     SN_AT_GRADIENT, /* in the gradients' sn_params */
     SN_AT_INPUT,    /* the caller's memory */
     SN_AT_CONSTANT, /* kept by the program: depends on parameters only */
+    SN_AT_PREPARE,  /* the same, but needed only until weights are packed; in the arena, which no run uses then */
     SN_AT_ARENA     /* lives from the node's step to its last use */
 } sn_place_kind;
 
 typedef struct sn_location {
     sn_place_kind kind;
     int32_t param;      /* SN_AT_PARAM, SN_AT_GRADIENT: index */
-    size_t offset;      /* SN_AT_ARENA, SN_AT_CONSTANT: bytes from the start */
+    size_t offset;      /* SN_AT_ARENA, SN_AT_PREPARE, SN_AT_CONSTANT: bytes from the start */
     size_t image_bytes; /* SN_AT_ARENA, SN_AT_INPUT: from an image to the next; 0: one group of images at a time lives there */
 } sn_location;
 
@@ -30,6 +31,7 @@ typedef struct sn_plan {
 typedef struct sn_node_needs {
     size_t scratch_bytes; /* while it runs; 0: nothing */
     sn_id written_by;     /* the node whose kernel writes this one's output: itself, or an earlier one whose byproduct it is */
+    bool packed_only;     /* if it depends on parameters only: nobody reads it but who packs weights from it */
     int64_t group;        /* images that its step computes at a time: graph->batch, or fewer (groups.h) */
 } sn_node_needs;
 

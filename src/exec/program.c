@@ -168,6 +168,29 @@ static senet_status choose_kernel(sn_program *program, step *s, sn_node_needs *n
     return SENET_OK;
 }
 
+/* A weight that only packing kernels read, and what only such weights are made from. Readers come later in the graph. */
+static void find_packed_only(const sn_program *program, sn_node_needs *needs)
+{
+    const sn_graph *graph = program->graph;
+    for (size_t i = 0; i < graph->nodes_count; i++) { /* at first: what depends on parameters alone */
+        const sn_node *node = &graph->nodes[i];
+        needs[i].packed_only = node->inputs_count > 0;
+        for (int k = 0; k < node->inputs_count; k++) {
+            const sn_node *input = sn_input_of(graph, node, k);
+            if (input && input->op != SN_OP_param && !needs[node->inputs[k]].packed_only) needs[i].packed_only = false;
+        }
+    }
+    for (size_t i = 0; i < graph->outputs_count; i++) needs[graph->outputs[i].node].packed_only = false;
+    for (size_t k = program->steps_count; k-- > 0;) {
+        const step *s = &program->steps[k];
+        const sn_node *reader = &graph->nodes[s->node];
+        bool constant = reader->op != SN_OP_conv2d && needs[s->node].packed_only;
+        for (int input = 0; input < reader->inputs_count; input++)
+            if (reader->inputs[input] != SN_NONE && !constant && !(s->packed_bytes && input == 1))
+                needs[reader->inputs[input]].packed_only = false;
+    }
+}
+
 static senet_status choose_kernels(sn_program *program, sn_node_needs *needs)
 {
     const sn_graph *graph = program->graph;
@@ -180,6 +203,7 @@ static senet_status choose_kernels(sn_program *program, sn_node_needs *needs)
         SN_RETURN_IF_FAILED(choose_kernel(program, s, needs));
         if (sn_op_of(node->op)->effect) program->effects = true;
     }
+    find_packed_only(program, needs);
     return SENET_OK;
 }
 
@@ -239,8 +263,10 @@ senet_status sn_program_create(const sn_graph *graph, const sn_program_options *
     }
     SN_TRY(choose_kernels(p, needs), cleanup);
     SN_TRY(sn_plan_create(graph, options->precision, needs, &p->plan), cleanup);
-    for (size_t i = 0; i < p->steps_count; i++)
-        p->steps[i].constant = p->plan.locations[p->steps[i].node].kind == SN_AT_CONSTANT;
+    for (size_t i = 0; i < p->steps_count; i++) {
+        sn_place_kind kind = p->plan.locations[p->steps[i].node].kind;
+        p->steps[i].constant = kind == SN_AT_CONSTANT || kind == SN_AT_PREPARE;
+    }
     if (!options->plan_only) SN_TRY(take_memory(p), cleanup);
     *program = p;
     p = NULL;
@@ -276,6 +302,7 @@ static void *data_of(const sn_program *p, sn_id id, int64_t first)
     case SN_AT_GRADIENT: return sn_params_data(p->options.gradients, at->param);
     case SN_AT_INPUT: return (char *)(uintptr_t)p->bound[id] + skipped;
     case SN_AT_CONSTANT: return (char *)p->constants + at->offset;
+    case SN_AT_PREPARE:
     case SN_AT_ARENA: return (char *)p->options.workspace->memory + at->offset + skipped;
     case SN_AT_NOTHING: break;
     }
@@ -311,29 +338,18 @@ static void run_step(sn_program *p, step *s, int64_t first, int64_t images)
     if (p->profiling) s->seconds += now() - start;
 }
 
-static void pack_step(void *context, int64_t index, int worker)
-{
-    (void)worker;
-    const sn_program *p = context;
-    const step *s = &p->steps[index];
-    if (!s->packed_bytes || s->constant) return;
-    sn_kernel_call call = bind_call(p, s, 0, s->group);
-    s->kernel->pack(&call, (char *)p->packed + s->packed_offset);
-}
-
-/* Parameters changed: computes what depends on them alone, then packs weights, several steps at a time. */
+/* Parameters changed: computes what depends on them alone and packs weights, layer by layer, so that little folded weight is
+ * kept at a time. */
 static void prepare(sn_program *p)
 {
     for (size_t i = 0; i < p->steps_count; i++) {
         step *s = &p->steps[i];
-        if (!s->constant) continue;
         if (s->packed_bytes) {
             sn_kernel_call call = bind_call(p, s, 0, s->group);
             s->kernel->pack(&call, (char *)p->packed + s->packed_offset);
         }
-        run_step(p, s, 0, s->group);
+        if (s->constant) run_step(p, s, 0, s->group);
     }
-    sn_parallel_for(p->options.threads, (int64_t)p->steps_count, pack_step, p);
 }
 
 /* Runs steps [begin, end), which share a group, for all images. */
