@@ -68,7 +68,7 @@ static const cli_option options[] = {
      .metavar = "FILE",
      .repeat = true,
      .required = true,
-     .help = "the weights to judge (safetensors); several: the mean of their softmax outputs"},
+     .help = "the weights to judge (safetensors or .caffemodel); several: the mean of their softmax outputs"},
     {.name = "model",
      .type = CLI_TEXT,
      .metavar = "NAME[:OPTION=VALUE,...]",

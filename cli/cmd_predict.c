@@ -219,7 +219,7 @@ static const cli_option options[] = {
      .type = CLI_TEXT,
      .metavar = "FILE",
      .required = true,
-     .help = "the trained network (safetensors)"},
+     .help = "the trained network (safetensors or .caffemodel)"},
     CLI_OPTION_MODEL("the network, where the file does not say"),
     {.name = "topk",
      .letter = 'k',

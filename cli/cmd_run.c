@@ -249,7 +249,7 @@ cleanup:
 
 static const cli_option options[] = {
     CLI_OPTION_MODEL("the network; not needed where --weights says it"),
-    CLI_OPTION_WEIGHTS("trained weights (safetensors)"),
+    CLI_OPTION_WEIGHTS("trained weights (safetensors or .caffemodel)"),
     {.name = "fill",
      .type = CLI_INTEGER,
      .metavar = "SEED",

@@ -63,8 +63,8 @@ typedef struct senet_model_options {
     int ignore_exif;   /* not 0: pictures are taken as they are stored, not turned as their EXIF orientation says */
 } senet_model_options;
 
-/* Loads a weights file (safetensors with the names of this library, torchvision or timm; see the manual) and makes the
- * network ready to run.  options may be NULL.  On success *model is a handle that the caller destroys, on failure NULL.
+/* Loads a weights file (safetensors with the names of this library, torchvision or timm, or a .caffemodel; see the manual)
+ * and makes the network ready to run.  options may be NULL.  On success *model is a handle that the caller destroys, on failure NULL.
  * SENET_NO_INPUT: the file cannot be read.  SENET_BAD_DATA: it is damaged, or its tensors are not those of the network; the
  * message names the first that differs.  SENET_USAGE: no or an unknown network name, threads out of range. */
 SENET_API senet_status senet_model_load(const char *path, const senet_model_options *options, senet_model **model);
