@@ -5,7 +5,8 @@
  * kernel leaves the image, x is read from a vector of zeros.
  *
  * Units are cut into chunks by the shape alone, each with a dw of its own; the chunks are added in order at the end, so threads do
- * not change the bits.  Memory: reads x and dy once.
+ * not change the bits.  Memory: reads x and dy once; the next row is fetched while a row is summed, since 64 bytes of every pixel
+ * are a pattern that the processor does not foresee.
  */
 #include "cpu/kernels/vector.h"
 
@@ -103,6 +104,9 @@ SN_INLINE void add_rows(const depthwise_plan *p, const float *x, const float *dy
         const float *at[3];
         SN_UNROLL for (int ky = 0; ky < 3; ky++) at[ky] = rows[ky] + (first * p->stride - p->left) * step[ky];
         for (int64_t col = first; col < last; col++) {
+            for (int64_t k = 1; k <= p->stride; k++)
+                for (int64_t i = 0; i < p->stride; i++) __builtin_prefetch(at[2] + (k * p->x.w + i) * step[2], 0, 2);
+            __builtin_prefetch(d + (p->y.w + col) * channels, 0, 2);
             add_pixel(sum, at, step, d + col * channels, lanes);
             SN_UNROLL for (int ky = 0; ky < 3; ky++) at[ky] += p->stride * step[ky];
         }

@@ -51,8 +51,7 @@ static const char *refuse(const sn_kernel_call *call)
     sn_shape w = call->node->shape;
     if (call->precision != SN_FLOAT) return "not single precision";
     if (w.n != 3 || w.h != 3 || a->stride > 2) return "not 3x3 with stride 1 or 2";
-    if (w.w % INPUTS != 0) return "an odd number of inputs a group";
-    return grouped_refuse(w.w, w.c / a->groups, w.c);
+    return grouped_kind_of(w.w, w.c / a->groups, w.c) == GROUPED_ONE_VECTOR ? NULL : "groups that do not fill a vector together";
 }
 
 static size_t scratch_bytes(const sn_kernel_call *call)
@@ -126,13 +125,13 @@ SN_INLINE void add_row_2(vf sum[3][INPUTS], const grouped_row *r, const vi lanes
 /* Adds rows [row0, row1) of an image to the three kernel columns of one kernel row; x and dy at the image's pixel (0, 0) and the
  * block's first channel, dw at the block's first output of the kernel row and of the first of INPUTS inputs. */
 static SN_NOINLINE void add_rows(const grouped_plan *p, const float *x, const float *dy, const int32_t *lane_table, float *dw,
-                                 int64_t ky, int64_t row0, int64_t row1)
+                                 int64_t inputs, int64_t ky, int64_t row0, int64_t row1)
 {
     grouped_row r = {.x_cols = p->x.w, .y_cols = p->y.w, .left = p->left, .x_pixel = p->x.c, .y_pixel = p->y.c,
                      .x_count = p->block_in};
     vf sum[3][INPUTS];
     vi lanes[INPUTS];
-    SN_UNROLL for (int i = 0; i < INPUTS; i++) lanes[i] = vi_load(lane_table + i * VF);
+    SN_UNROLL for (int i = 0; i < INPUTS; i++) lanes[i] = vi_load(lane_table + (i < inputs ? i : 0) * VF);
     SN_UNROLL for (int kx = 0; kx < 3; kx++)
         SN_UNROLL for (int i = 0; i < INPUTS; i++) sum[kx][i] = (vf){0};
     for (int64_t row = row0; row < row1; row++) {
@@ -147,6 +146,7 @@ static SN_NOINLINE void add_rows(const grouped_plan *p, const float *x, const fl
     }
     SN_UNROLL for (int kx = 0; kx < 3; kx++)
         SN_UNROLL for (int i = 0; i < INPUTS; i++) {
+            if (i >= inputs) continue; /* fewer inputs than sums: the others repeat the first */
             float *to = dw + (kx * p->group_in + i) * p->y.c;
             vf_store(to, vf_load(to) + sum[kx][i]);
         }
@@ -169,7 +169,7 @@ static void chunk_task(void *context, int64_t index, int worker)
             for (int64_t ky = 0; ky < 3; ky++)
                 for (int64_t i = 0; i < p->group_in; i += INPUTS)
                     add_rows(p, x + block * p->block_in, dy + block * VF, run->lanes + i * VF,
-                             dw + (ky * 3 * p->group_in + i) * p->y.c + block * VF, ky, row0,
+                             dw + (ky * 3 * p->group_in + i) * p->y.c + block * VF, p->group_in - i, ky, row0,
                              sn_min64(p->y.h, row0 + p->unit_rows));
     }
 }

@@ -79,8 +79,8 @@ SN_INLINE void pool_window(const float *x, ptrdiff_t row, int64_t channels, floa
     for (int64_t c = 0; c < channels; c += VF) {
         int64_t lanes = channels - c;
         vf total = vf_load_n(x + c, lanes);
-        SN_UNROLL for (int64_t i = 0; i < rows; i++)
-            SN_UNROLL for (int64_t j = 0; j < cols; j++) {
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = 0; j < cols; j++) {
                 if (i == 0 && j == 0) continue;
                 vf cell = vf_load_n(x + i * row + j * channels + c, lanes);
                 if (max)
@@ -160,8 +160,8 @@ SN_INLINE void spread_window(const pool_cells *w, int64_t rows, int64_t cols, bo
             maximum = vf_load_n(w->y + c, lanes);
         else
             change *= w->share;
-        SN_UNROLL for (int64_t i = 0; i < rows; i++)
-            SN_UNROLL for (int64_t j = 0; j < cols; j++) {
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = 0; j < cols; j++) {
                 ptrdiff_t at = i * w->row + j * w->pixel + c;
                 vf add = change;
                 if (max) {
