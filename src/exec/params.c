@@ -83,14 +83,26 @@ void sn_params_set(sn_params *params, const sn_graph *graph, int index, const fl
     void *data = sn_params_data(params, index);
     bool vector = param->rank < 2;
     int64_t n = sn_shape_elements(param->shape), outputs = vector ? n : param->shape.c, each = n / outputs;
-    /* by elements of one output, so that writes are contiguous and the index is worked out once for all outputs */
-    for (int64_t i = 0; i < each; i++) {
-        size_t at = memory_index(param, i);
-        const float *from = file_order + i;
-        if (params->precision == SN_DOUBLE)
-            for (int64_t o = 0; o < outputs; o++) ((double *)data)[at + (size_t)o] = from[o * each];
-        else
-            for (int64_t o = 0; o < outputs; o++) ((float *)data)[at + (size_t)o] = from[o * each];
+    /* A transposition, in blocks of cache lines: strides are often powers of two, where lines that wait for their other elements
+     * push each other out of the cache. */
+    enum { LINE = 16 };
+    for (int64_t first = 0; first < each; first += LINE) {
+        int64_t count = each - first < LINE ? each - first : LINE;
+        size_t rows[LINE] = {0};
+        for (int64_t i = 0; i < count; i++) rows[i] = memory_index(param, first + i);
+        for (int64_t o = 0; o < outputs; o += LINE) {
+            int64_t width = outputs - o < LINE ? outputs - o : LINE;
+            float block[LINE][LINE];
+            for (int64_t k = 0; k < width; k++)
+                for (int64_t i = 0; i < count; i++) block[i][k] = file_order[(o + k) * each + first + i];
+            for (int64_t i = 0; i < count; i++)
+                for (int64_t k = 0; k < width; k++) {
+                    if (params->precision == SN_DOUBLE)
+                        ((double *)data)[rows[i] + (size_t)(o + k)] = (double)block[i][k];
+                    else
+                        ((float *)data)[rows[i] + (size_t)(o + k)] = block[i][k];
+                }
+        }
     }
     sn_params_changed(params);
 }

@@ -152,7 +152,7 @@ static senet_status choose_kernel(sn_program *program, step *s, sn_node_needs *n
     if (squeezes) s->squeeze = squeeze_of(program->graph, s->node);
     if (s->squeeze != SN_NONE) {
         needs[s->squeeze].written_by = s->node;
-        sn_log("dispatch", "%s: beside %s", sn_node_title(&program->graph->nodes[s->squeeze]), sn_node_title(calls->node));
+        sn_log("dispatch", "%s: beside '%s'", sn_node_title(&program->graph->nodes[s->squeeze]), calls->node->name);
     }
     for (int k = 0; k < count; k++) {
         sn_kernel_call call = blank_call(program, s, sizes[k]);
