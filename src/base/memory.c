@@ -1,11 +1,12 @@
 /* memory.c - see memory.h. */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* madvise */
 #include "base/memory.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 bool sn_multiply(int64_t a, int64_t b, int64_t *product)
 {
@@ -13,11 +14,19 @@ bool sn_multiply(int64_t a, int64_t b, int64_t *product)
     return !__builtin_mul_overflow(a, b, product);
 }
 
+/* Weights and activations are walked through with large strides and once a run: in pages of 2 MB, where the system has them to
+ * give, they cost fewer page faults at the start and fewer misses of the address cache ever after. */
+enum { HUGE_PAGE = 2 * 1024 * 1024 };
+
 void *sn_alloc_aligned(size_t bytes)
 {
     if (bytes > SIZE_MAX - SN_ALIGNMENT) return NULL;
     void *block = NULL;
-    if (posix_memalign(&block, SN_ALIGNMENT, sn_align(bytes ? bytes : 1, SN_ALIGNMENT)) != 0) return NULL;
+    bool huge = bytes >= 2 * HUGE_PAGE;
+    if (posix_memalign(&block, huge ? HUGE_PAGE : SN_ALIGNMENT, sn_align(bytes ? bytes : 1, SN_ALIGNMENT)) != 0) return NULL;
+#ifdef MADV_HUGEPAGE
+    if (huge) madvise(block, bytes, MADV_HUGEPAGE); /* a wish: nothing depends on it */
+#endif
     return block;
 }
 
