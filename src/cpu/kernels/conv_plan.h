@@ -28,6 +28,7 @@ enum {
     PASS_STEPS = 640,    /* with 64 channels a panel of 160 KB */
     BLOCK_PIXELS = 196,  /* with 512 channels 400 KB: with a panel they fit into an L2 of 1 MB */
     FEWEST_PIXELS = 28,  /* of a block; smaller maps are taken together as one row of pixels */
+    COPIED_ROWS = 4,     /* at least, as neighbouring blocks copy the rows between them twice */
     BAND_FLOATS = 98304  /* most of a copied block: 384 KB */
 };
 
@@ -139,7 +140,7 @@ static inline void conv_plan_blocks(conv_plan *p)
     int64_t images = p->alike ? 1 : p->images;
     p->copied = p->left < 0 || (cols - 1) * p->step + p->right >= p->in_w;
     p->block_cols = sn_ceil_div(cols, cols > BLOCK_PIXELS + FEWEST_PIXELS ? sn_ceil_div(cols, BLOCK_PIXELS) : 1);
-    p->block_rows = sn_max64(1, sn_min64(rows, BLOCK_PIXELS / p->block_cols));
+    p->block_rows = sn_min64(rows, sn_max64(p->copied ? COPIED_ROWS : 1, BLOCK_PIXELS / p->block_cols));
     p->block_images = sn_max64(1, sn_min64(images, BLOCK_PIXELS / (rows * cols)));
     conv_plan_layout(p);
     while (p->copied && p->buffer_floats > BAND_FLOATS && conv_plan_halve(p)) conv_plan_layout(p);

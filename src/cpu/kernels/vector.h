@@ -32,11 +32,20 @@ typedef int32_t vi __attribute__((vector_size(4 * SN_VECTOR_FLOATS), aligned(4),
 #include "cpu/kernels/list.inc"
 #undef SN_KERNEL
 
+/* Small loops over registers.  Unrolled under a sanitizer, with a check at every access, they take minutes to compile. */
 #if defined(__clang__)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SN_UNROLL _Pragma("nounroll")
+#else
 #define SN_UNROLL _Pragma("unroll")
+#endif
 #define SN_NOINLINE __attribute__((noinline))
 #else
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SN_UNROLL _Pragma("GCC unroll 1")
+#else
 #define SN_UNROLL _Pragma("GCC unroll 64")
+#endif
 #define SN_NOINLINE __attribute__((noinline, noclone))
 #endif
 
