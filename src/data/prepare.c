@@ -128,34 +128,84 @@ void sn_preparation_free(sn_preparation *preparation)
 
 /* ---- pictures ---- */
 
-/* The training crop of `image`, resized to the input's size. */
-static senet_status crop_picture(const sn_preparation *p, const sn_image *image, uint64_t key, uint8_t *out)
+/* What is taken of a picture: chosen when its size is known, used when its pixels are there. */
+typedef struct choice {
+    const sn_preparation *preparation;
+    uint64_t key;
+    bool crops; /* to a rectangle of its own; else the views see all of the picture */
+} choice;
+
+/* The size to which the views resize the picture at most; not where `none` takes it as it is. */
+static void least_size(const sn_preparation *p, int width, int height, sn_wanted *wanted)
 {
-    const sn_preprocess *how = &p->how;
-    const sn_crop crop = sn_crop_sample(&p->augment, image->width, image->height, key);
-    if (!crop.found) { /* shorter side to the input's, and its centre */
-        const int shorter = how->height < how->width ? how->height : how->width;
-        const sn_view whole = {.side = shorter};
-        return sn_view_apply(&whole, how, image, out);
+    const int shorter_input = p->height < p->width ? p->height : p->width;
+    const int longer_input = p->height < p->width ? p->width : p->height, shorter = height < width ? height : width;
+    int64_t side = shorter_input; /* that the shorter side needs */
+    for (int64_t i = 0; i < p->views_count && p->augment.area_max == 0; i++)
+        if (p->views[i].side > side) side = p->views[i].side;
+    side = side * longer_input / shorter_input + 1;
+    wanted->least_width = side < shorter ? (int)(side * width / shorter) : width;
+    wanted->least_height = side < shorter ? (int)(side * height / shorter) : height;
+}
+
+static void choose(void *context, int width, int height, sn_wanted *wanted)
+{
+    choice *c = context;
+    const sn_preparation *p = c->preparation;
+    *wanted = (sn_wanted){.width = width, .height = height};
+    const sn_crop crop =
+        p->augment.area_max > 0 ? sn_crop_sample(&p->augment, width, height, c->key) : (sn_crop){.found = false};
+    c->crops = crop.found;
+    if (crop.found) *wanted = (sn_wanted){.left = crop.left, .top = crop.top, .width = crop.width, .height = crop.height};
+    if (!p->fast_decode) return;
+    if (crop.found) {
+        wanted->least_width = p->width;
+        wanted->least_height = p->height;
+    } else
+        least_size(p, width, height, wanted);
+}
+
+/* The picture of sample `index`, or what is wanted of it. */
+static senet_status read_part(const sn_preparation *p, int64_t index, choice *c, sn_image *image, sn_pixels *part)
+{
+    if (!p->dataset->info.photographs) {
+        sn_wanted wanted;
+        SN_RETURN_IF_FAILED(sn_dataset_picture(p->dataset, index, p->exif, image, NULL));
+        choose(c, image->width, image->height, &wanted);
+        *part = sn_image_part(image, wanted.left, wanted.top, wanted.width, wanted.height);
+        return SENET_OK;
     }
-    const sn_window window = {
-        .full_width = how->width, .full_height = how->height, .width = how->width, .height = how->height};
-    return sn_image_resample(sn_image_part(image, crop.left, crop.top, crop.width, crop.height), window, how->interpolation,
-                             out);
+    char *bytes = NULL;
+    size_t size;
+    SN_RETURN_IF_FAILED(sn_dataset_bytes(p->dataset, index, &bytes, &size));
+    senet_status status =
+        sn_image_decode_part(bytes, size, sn_dataset_path(p->dataset, index), p->exif, choose, c, image, part);
+    free(bytes);
+    return status;
+}
+
+/* Every view of the picture.  A training crop that found no place: shorter side to the input's, and its centre. */
+static senet_status apply_views(const sn_preparation *p, const sn_image *image, uint8_t *out)
+{
+    const sn_view centre = {.side = p->height < p->width ? p->height : p->width};
+    if (p->augment.area_max > 0) return sn_view_apply(&centre, &p->how, image, out);
+    for (int64_t i = 0; i < p->views_count; i++)
+        SN_RETURN_IF_FAILED(sn_view_apply(&p->views[i], &p->how, image, out + (size_t)i * p->picture_bytes));
+    return SENET_OK;
 }
 
 /* Every view of the sample, or its training crop, before further augmentation. */
 static senet_status read_pictures(const sn_preparation *p, int64_t index, uint64_t key, uint8_t *out, int32_t *label)
 {
     if (p->as_stored) return sn_dataset_read(p->dataset, index, out, label);
+    const sn_window whole = {.full_width = p->width, .full_height = p->height, .width = p->width, .height = p->height};
+    choice c = {.preparation = p, .key = key};
     sn_image image = {0};
-    senet_status status = SENET_OK;
-    SN_TRY(sn_dataset_picture(p->dataset, index, p->exif, &image, label), cleanup);
-    if (p->augment.area_max > 0)
-        status = crop_picture(p, &image, key, out);
-    else
-        for (int64_t i = 0; i < p->views_count && status == SENET_OK; i++)
-            status = sn_view_apply(&p->views[i], &p->how, &image, out + (size_t)i * p->picture_bytes);
+    sn_pixels part;
+    senet_status status;
+    *label = sn_dataset_label(p->dataset, index);
+    SN_TRY(read_part(p, index, &c, &image, &part), cleanup);
+    status = c.crops ? sn_image_resample(part, whole, p->how.interpolation, out) : apply_views(p, &image, out);
     if (status != SENET_OK && sn_dataset_path(p->dataset, index))
         sn_fail_context(status, "%s", sn_dataset_path(p->dataset, index));
 cleanup:

@@ -9,7 +9,7 @@
 
 enum { MAX_FILE = 1 << 30 };
 
-senet_status sn_picture_allocate(sn_picture *picture, int64_t width, int64_t height, int64_t most_pixels)
+senet_status sn_picture_check(const sn_picture *picture, int64_t width, int64_t height, int64_t most_pixels)
 {
     int64_t pixels;
     if (width < 1 || height < 1 || !sn_multiply(width, height, &pixels) || pixels > picture->max_pixels)
@@ -18,8 +18,14 @@ senet_status sn_picture_allocate(sn_picture *picture, int64_t width, int64_t hei
     if (pixels > most_pixels)
         return sn_fail(SENET_BAD_DATA, "%s: truncated: %zu bytes cannot hold %lld x %lld pixels", picture->name,
                        picture->size, (long long)width, (long long)height);
-    picture->image.pixels = malloc((size_t)pixels * 3);
-    if (!picture->image.pixels) return sn_fail_memory((size_t)pixels * 3, picture->name);
+    return SENET_OK;
+}
+
+senet_status sn_picture_allocate(sn_picture *picture, int64_t width, int64_t height)
+{
+    const size_t bytes = (size_t)width * (size_t)height * 3;
+    picture->image.pixels = malloc(bytes);
+    if (!picture->image.pixels) return sn_fail_memory(bytes, picture->name);
     picture->image.width = (int)width;
     picture->image.height = (int)height;
     return SENET_OK;
@@ -45,25 +51,54 @@ static bool starts_with(const sn_picture *picture, const char *start, size_t len
     return picture->size >= length && memcmp(picture->bytes, start, length) == 0;
 }
 
+/* Decodes and turns upright; frees on failure. */
+static senet_status decode(sn_picture *picture)
+{
+    senet_status status;
+    if (starts_with(picture, "\xFF\xD8\xFF", 3))
+        SN_TRY(sn_jpeg_decode(picture), cleanup);
+    else if (starts_with(picture, "\x89PNG\r\n\x1A\n", 8))
+        SN_TRY(sn_png_decode(picture), cleanup);
+    else
+        SN_TRY(fail_kind(picture), cleanup);
+    SN_TRY(sn_image_orient(&picture->image, picture->orientation), cleanup);
+    return SENET_OK;
+
+cleanup:
+    sn_image_free(&picture->image);
+    return status;
+}
+
 senet_status sn_image_decode_within(const void *bytes, size_t size, const char *name, bool exif, int64_t max_pixels,
                                     sn_image *image)
 {
     sn_picture picture = {
         .bytes = bytes, .size = size, .name = name, .exif = exif, .max_pixels = max_pixels, .orientation = 1};
-    senet_status status;
-    if (starts_with(&picture, "\xFF\xD8\xFF", 3))
-        SN_TRY(sn_jpeg_decode(&picture), cleanup);
-    else if (starts_with(&picture, "\x89PNG\r\n\x1A\n", 8))
-        SN_TRY(sn_png_decode(&picture), cleanup);
-    else
-        SN_TRY(fail_kind(&picture), cleanup);
-    SN_TRY(sn_image_orient(&picture.image, picture.orientation), cleanup);
+    SN_RETURN_IF_FAILED(decode(&picture));
     *image = picture.image;
     return SENET_OK;
+}
 
-cleanup:
-    sn_image_free(&picture.image);
-    return status;
+senet_status sn_image_decode_part(const void *bytes, size_t size, const char *name, bool exif, sn_image_chooser choose,
+                                  void *context, sn_image *image, sn_pixels *part)
+{
+    sn_picture picture = {.bytes = bytes,
+                          .size = size,
+                          .name = name,
+                          .exif = exif,
+                          .max_pixels = SN_MAX_PIXELS,
+                          .orientation = 1,
+                          .choose = choose,
+                          .context = context};
+    SN_RETURN_IF_FAILED(decode(&picture));
+    if (!picture.has_part) {
+        sn_wanted wanted;
+        choose(context, picture.image.width, picture.image.height, &wanted);
+        picture.part = sn_image_part(&picture.image, wanted.left, wanted.top, wanted.width, wanted.height);
+    }
+    *image = picture.image;
+    *part = picture.part;
+    return SENET_OK;
 }
 
 senet_status sn_image_decode(const void *bytes, size_t size, const char *name, bool exif, sn_image *image)

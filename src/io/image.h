@@ -9,6 +9,13 @@ typedef struct sn_image {
     uint8_t *pixels; /* height x width x 3, RGB; owned */
 } sn_image;
 
+/* Pixels that belong to another: a picture, or a rectangle of it. */
+typedef struct sn_pixels {
+    const uint8_t *first; /* RGB */
+    int width, height;
+    size_t stride; /* bytes from a row to the next */
+} sn_pixels;
+
 /* Reads a picture of any kind a user may have: greyscale, CMYK/YCCK JPEG, 16-bit, palette and alpha PNG (alpha over white)
  * become RGB.  exif: turn the picture as its EXIF orientation says.  Errors name the file, what is wrong and where. Pictures
  * above 2^28 pixels are refused. */
@@ -16,16 +23,23 @@ senet_status sn_image_read(const char *path, bool exif, sn_image *image);
 senet_status sn_image_decode(const void *bytes, size_t size, const char *name, bool exif, sn_image *image);
 void sn_image_free(sn_image *image);
 
+/* What is wanted of a picture. */
+typedef struct sn_wanted {
+    int left, top, width, height;  /* this rectangle of the upright picture */
+    int least_width, least_height; /* which may come at a reduced size, but not below this one; 0: as it is */
+} sn_wanted;
+/* Chooses it when the size of the upright picture is known. */
+typedef void (*sn_image_chooser)(void *context, int width, int height, sn_wanted *wanted);
+/* Decodes what is wanted and as little more as possible; *part is the rectangle, in *image.  Where it comes as it is, its pixels
+ * are those of sn_image_decode.  JPEGs are reduced by libjpeg's scaled transforms, to a half, a quarter or an eighth; in a
+ * reduced picture the rectangle is rounded outwards. */
+senet_status sn_image_decode_part(const void *bytes, size_t size, const char *name, bool exif, sn_image_chooser choose,
+                                  void *context, sn_image *image, sn_pixels *part);
+
 /* Resizes to width x height: SN_INTERPOLATION_BILINEAR is OpenCV's INTER_LINEAR (half-pixel centres, no antialiasing),
  * PIL_* are Pillow's antialiased filters (8 bits a pass, as Pillow). */
 senet_status sn_image_resize(const sn_image *image, int width, int height, int interpolation, sn_image *resized);
 
-/* Pixels that belong to another: a picture, or a rectangle of it. */
-typedef struct sn_pixels {
-    const uint8_t *first; /* RGB */
-    int width, height;
-    size_t stride; /* bytes from a row to the next */
-} sn_pixels;
 /* The rectangle must lie in the image. */
 sn_pixels sn_image_part(const sn_image *image, int left, int top, int width, int height);
 sn_pixels sn_image_whole(const sn_image *image);

@@ -1,7 +1,12 @@
 /* jpeg.c - JPEG by libjpeg-turbo: greyscale, YCbCr, RGB, CMYK and YCCK; baseline, progressive, arithmetic.
  *
  * A file that ends too early is an error that says how far it got.  Damage inside the data that the library passes over
- * with a warning is passed over here too, as by every viewer: data sets in use have such pictures. */
+ * with a warning is passed over here too, as by every viewer: data sets in use have such pictures.
+ *
+ * Of a picture that is wanted in part only the rows and columns of the part are decoded, with a margin around them: the
+ * library's smooth upsampling of colours looks at the neighbours.  The rows below are not read, unless the file has no end
+ * marker, and so may be truncated. */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +19,7 @@
 #include "io/picture.h"
 
 enum { MAX_SCANS = 1000 /* against files that cost hours */, EXIF_BYTES = 6 /* "Exif", NUL, NUL */ };
+enum { MARGIN = 32 /* pixels around a part: the largest unit of colour */ };
 
 /* libjpeg's objects lead; its callbacks find the rest behind them. */
 typedef struct jpeg_reader {
@@ -24,7 +30,8 @@ typedef struct jpeg_reader {
     jmp_buf failed;
     sn_picture *picture;
     bool at_end; /* the file ended before the picture did */
-    unsigned char *cmyk_row;
+    unsigned char *cmyk_row, *spare_row;
+    int first_row; /* of the output, that the image begins with */
     senet_status status;
 } jpeg_reader;
 
@@ -182,12 +189,70 @@ static bool is_complete(const jpeg_reader *r)
 static void read_rows(jpeg_reader *r)
 {
     sn_image *image = &r->picture->image;
-    while (r->jpeg.output_scanline < r->jpeg.output_height) {
-        uint8_t *rgb = image->pixels + (size_t)r->jpeg.output_scanline * (size_t)image->width * 3;
+    while (r->jpeg.output_scanline < (JDIMENSION)(r->first_row + image->height)) {
+        uint8_t *rgb = image->pixels + (size_t)(r->jpeg.output_scanline - (JDIMENSION)r->first_row) * (size_t)image->width * 3;
         JSAMPROW row = r->cmyk_row ? r->cmyk_row : rgb;
         jpeg_read_scanlines(&r->jpeg, &row, 1);
         if (r->cmyk_row) cmyk_to_rgb(r->cmyk_row, r->jpeg.saw_Adobe_marker, image->width, rgb);
     }
+}
+
+/* ---- a part ---- */
+
+/* The strongest reduction that leaves the wanted part its least size. */
+static void choose_scale(jpeg_reader *r, const sn_wanted *wanted)
+{
+    r->jpeg.scale_num = r->jpeg.scale_denom = 8;
+    if (wanted->least_width < 1 || wanted->least_height < 1) return;
+    while (r->jpeg.scale_num > 1 && (int64_t)wanted->width * (r->jpeg.scale_num / 2) >= (int64_t)wanted->least_width * 8 &&
+           (int64_t)wanted->height * (r->jpeg.scale_num / 2) >= (int64_t)wanted->least_height * 8)
+        r->jpeg.scale_num /= 2;
+}
+
+/* `from` .. `end` of the picture's `full` pixels, in the `reduced` pixels of the output, rounded outwards. */
+static void scale_range(int *from, int *end, JDIMENSION full, JDIMENSION reduced)
+{
+    *from = (int)((int64_t)*from * reduced / full);
+    *end = (int)(((int64_t)*end * reduced + full - 1) / full);
+}
+
+/* Decompresses only what the part needs.  Returns where the part lies in the image. */
+static sn_wanted begin_part(jpeg_reader *r)
+{
+    sn_wanted wanted;
+    r->picture->choose(r->picture->context, (int)r->jpeg.image_width, (int)r->jpeg.image_height, &wanted);
+    choose_scale(r, &wanted);
+    jpeg_start_decompress(&r->jpeg);
+    int left = wanted.left, right = left + wanted.width, top = wanted.top, bottom = top + wanted.height;
+    scale_range(&left, &right, r->jpeg.image_width, r->jpeg.output_width);
+    scale_range(&top, &bottom, r->jpeg.image_height, r->jpeg.output_height);
+    const int end = right + MARGIN < (int)r->jpeg.output_width ? right + MARGIN : (int)r->jpeg.output_width;
+    JDIMENSION begin = (JDIMENSION)(left > MARGIN ? left - MARGIN : 0), width = (JDIMENSION)end - begin;
+    if (width < r->jpeg.output_width) jpeg_crop_scanline(&r->jpeg, &begin, &width); /* rounds begin down to a unit */
+    r->first_row = top > MARGIN ? top - MARGIN : 0;
+    senet_status status = sn_picture_allocate(r->picture, r->jpeg.output_width, bottom - r->first_row);
+    if (status != SENET_OK) fail(r, status);
+    return (sn_wanted){.left = left - (int)begin, .top = top - r->first_row, .width = right - left, .height = bottom - top};
+}
+
+/* A file that has its end marker is not truncated; of one that has none, the rest is decoded to see how far it goes. */
+static void check_end(jpeg_reader *r)
+{
+    if (r->at_end || memmem(r->source.next_input_byte, r->source.bytes_in_buffer, "\xFF\xD9", 2)) return;
+    r->spare_row = malloc((size_t)r->jpeg.output_width * 3);
+    if (!r->spare_row) fail(r, sn_fail_memory((size_t)r->jpeg.output_width * 3, r->picture->name));
+    while (r->jpeg.output_scanline < r->jpeg.output_height) jpeg_read_scanlines(&r->jpeg, &r->spare_row, 1);
+}
+
+static void read_part(jpeg_reader *r)
+{
+    const sn_wanted part = begin_part(r);
+    if (r->at_end && jpeg_has_multiple_scans(&r->jpeg) && !is_complete(r)) fail_truncated(r);
+    if (r->first_row > 0) jpeg_skip_scanlines(&r->jpeg, (JDIMENSION)r->first_row);
+    read_rows(r);
+    if (!jpeg_has_multiple_scans(&r->jpeg)) check_end(r); /* else all of the file is read by now */
+    r->picture->part = sn_image_part(&r->picture->image, part.left, part.top, part.width, part.height);
+    r->picture->has_part = true;
 }
 
 /* Everything that may jump; r->status tells how it went. */
@@ -198,11 +263,17 @@ static void decode(jpeg_reader *r)
     jpeg_read_header(&r->jpeg, TRUE);
     if (r->picture->exif) r->picture->orientation = find_orientation(r);
     choose_colours(r);
-    senet_status status = sn_picture_allocate(r->picture, r->jpeg.image_width, r->jpeg.image_height, most_pixels(r));
+    senet_status status = sn_picture_check(r->picture, r->jpeg.image_width, r->jpeg.image_height, most_pixels(r));
     if (status != SENET_OK) fail(r, status);
-    jpeg_start_decompress(&r->jpeg);
-    if (r->at_end && jpeg_has_multiple_scans(&r->jpeg) && !is_complete(r)) fail_truncated(r);
-    read_rows(r);
+    if (r->picture->choose && r->picture->orientation == 1 && !r->cmyk_row) {
+        read_part(r);
+    } else {
+        jpeg_start_decompress(&r->jpeg);
+        status = sn_picture_allocate(r->picture, r->jpeg.image_width, r->jpeg.image_height);
+        if (status != SENET_OK) fail(r, status);
+        if (r->at_end && jpeg_has_multiple_scans(&r->jpeg) && !is_complete(r)) fail_truncated(r);
+        read_rows(r);
+    }
     r->status = SENET_OK;
 }
 
@@ -212,5 +283,6 @@ senet_status sn_jpeg_decode(sn_picture *picture)
     decode(&r);
     jpeg_destroy_decompress(&r.jpeg);
     free(r.cmyk_row);
+    free(r.spare_row);
     return r.status;
 }

@@ -62,7 +62,7 @@ static void set_up(png_reader *r)
     if (r->png) r->info = png_create_info_struct(r->png);
     if (!r->info) fail(r, sn_fail_memory(1 << 12, r->picture->name));
     png_set_read_fn(r->png, r, on_read);
-    png_set_user_limits(r->png, 0x7fffffff, 0x7fffffff); /* sn_picture_allocate has the say */
+    png_set_user_limits(r->png, 0x7fffffff, 0x7fffffff); /* sn_picture_check has the say */
     /* What a compressed colour profile or text, which nobody here asks for, may unpack to. */
     png_set_chunk_malloc_max(r->png, r->picture->size + (1 << 16));
 }
@@ -142,8 +142,9 @@ static void decode(png_reader *r)
     if (setjmp(r->failed)) return;
     set_up(r);
     png_read_info(r->png, r->info);
-    senet_status status = sn_picture_allocate(r->picture, png_get_image_width(r->png, r->info),
-                                              png_get_image_height(r->png, r->info), most_pixels(r));
+    const png_uint_32 width = png_get_image_width(r->png, r->info), height = png_get_image_height(r->png, r->info);
+    senet_status status = sn_picture_check(r->picture, width, height, most_pixels(r));
+    if (status == SENET_OK) status = sn_picture_allocate(r->picture, width, height);
     if (status != SENET_OK) fail(r, status);
     choose_colours(r);
     read_rows(r);

@@ -520,9 +520,156 @@ static void written_png_reads_back(void **state)
     remove_scratch(folder);
 }
 
+/* ---- parts ---- */
+
+typedef struct part_case {
+    sn_wanted wanted;
+    int width, height; /* that the chooser was told */
+} part_case;
+
+static void choose_part(void *context, int width, int height, sn_wanted *wanted)
+{
+    part_case *c = context;
+    c->width = width;
+    c->height = height;
+    *wanted = c->wanted;
+}
+
+/* A JPEG with detail in it, and colours at a half, a quarter or all of the resolution. */
+static test_picture noisy_jpeg(int width, int height, int across, int down, bool progressive, int restart)
+{
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    unsigned char *bytes = NULL, row[3 * 256], *rows = row;
+    unsigned long size = 0;
+    jpeg.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&jpeg);
+    jpeg_mem_dest(&jpeg, &bytes, &size);
+    jpeg.image_width = (JDIMENSION)width;
+    jpeg.image_height = (JDIMENSION)height;
+    jpeg.input_components = 3;
+    jpeg.in_color_space = JCS_RGB;
+    jpeg_set_defaults(&jpeg);
+    jpeg_set_quality(&jpeg, 95, TRUE);
+    jpeg.comp_info[0].h_samp_factor = across;
+    jpeg.comp_info[0].v_samp_factor = down;
+    jpeg.restart_interval = (unsigned)restart;
+    if (progressive) jpeg_simple_progression(&jpeg);
+    jpeg_start_compress(&jpeg, TRUE);
+    for (uint64_t y = 0; jpeg.next_scanline < jpeg.image_height; y++) {
+        for (int i = 0; i < 3 * width; i++) row[i] = (uint8_t)sn_rng_u64(sn_rng_key(9, SN_RNG_TEST, y, 0), (uint64_t)i);
+        jpeg_write_scanlines(&jpeg, &rows, 1);
+    }
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+    return (test_picture){bytes, size};
+}
+
+/* What is decoded of a part is what decoding all of the picture gives there, to the bit. */
+static void parts_are_the_same_pixels(void **state)
+{
+    (void)state;
+    enum { W = 230, H = 170 };
+    static const int factors[][2] = {{1, 1}, {2, 1}, {2, 2}, {1, 2}, {4, 1}};
+    for (size_t f = 0; f < 5; f++)
+        for (int kind = 0; kind < 3; kind++) { /* baseline, with restarts, progressive */
+            test_picture picture = noisy_jpeg(W, H, factors[f][0], factors[f][1], kind == 2, kind == 1 ? 3 : 0);
+            sn_image whole = {0};
+            assert_works(sn_image_decode(picture.bytes, picture.size, "t", false, &whole));
+            for (uint64_t i = 0; i < 40; i++) {
+                const uint64_t key = sn_rng_key(4, SN_RNG_TEST, i, f);
+                part_case c = {.wanted = {.width = 1 + (int)sn_rng_below(key, 0, W), .height = 1 + (int)sn_rng_below(key, 1, H)}};
+                c.wanted.left = (int)sn_rng_below(key, 2, (uint64_t)(W - c.wanted.width + 1));
+                c.wanted.top = (int)sn_rng_below(key, 3, (uint64_t)(H - c.wanted.height + 1));
+                sn_image image = {0};
+                sn_pixels part;
+                assert_works(sn_image_decode_part(picture.bytes, picture.size, "t", false, choose_part, &c, &image, &part));
+                assert_int_equal(c.width, W);
+                assert_int_equal(c.height, H);
+                assert_int_equal(part.width, c.wanted.width);
+                assert_int_equal(part.height, c.wanted.height);
+                for (int y = 0; y < part.height; y++)
+                    assert_memory_equal(part.first + (size_t)y * part.stride,
+                                        pixel(&whole, c.wanted.left, c.wanted.top + y), (size_t)part.width * 3);
+                sn_image_free(&image);
+            }
+            sn_image_free(&whole);
+            free(picture.bytes);
+        }
+}
+
+/* A part is reduced by 2, 4 or 8, never below its least size, and shows the same place: on a smooth picture, whose colours
+ * change by 3 a pixel, by at most the slope over the reduced pixels. */
+static void parts_are_reduced_as_far_as_allowed(void **state)
+{
+    (void)state;
+    enum { W = 96, H = 80 };
+    test_picture picture = make_jpeg(W, H, (jpeg_kind){.components = 3});
+    static const int cases[][2] = {{64, 1}, {33, 1}, {32, 2}, {17, 2}, {16, 4}, {9, 4}, {8, 8}, {1, 8}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int by = cases[i][1];
+        part_case c = {.wanted = {8, 16, 64, 64, cases[i][0], cases[i][0]}};
+        sn_image image = {0};
+        sn_pixels part;
+        assert_works(sn_image_decode_part(picture.bytes, picture.size, "t", false, choose_part, &c, &image, &part));
+        assert_int_equal(part.width, 64 / by);
+        assert_int_equal(part.height, 64 / by);
+        for (int y = 0; y < part.height; y++)
+            for (int x = 0; x < part.width; x++) {
+                const double wanted_x = 8 + (x + 0.5) * by - 0.5, wanted_y = 16 + (y + 0.5) * by - 0.5;
+                const uint8_t *rgb = part.first + (size_t)y * part.stride + 3 * x;
+                /* Colours at half the resolution lag by up to a reduced pixel at the border. */
+                assert_true(fabs(rgb[0] - 3 * wanted_x) < 8 + 3 * by && fabs(rgb[1] - 3 * wanted_y) < 8 + 3 * by);
+            }
+        sn_image_free(&image);
+    }
+    free(picture.bytes);
+}
+
+/* Parts of pictures that the decoder takes as a whole: turned ones, CMYK, PNG. */
+static void parts_of_other_pictures_are_right(void **state)
+{
+    (void)state;
+    test_picture pictures[] = {make_png(WIDTH, HEIGHT, (png_kind){.colour = PNG_COLOR_TYPE_RGB, .depth = 8}),
+                               make_jpeg(WIDTH, HEIGHT, (jpeg_kind){.components = 4, .adobe = true}),
+                               make_jpeg(WIDTH, HEIGHT, (jpeg_kind){.components = 1})};
+    for (size_t i = 0; i < 3; i++) {
+        part_case c = {.wanted = {5, 7, 11, 13, 0, 0}};
+        sn_image whole = {0}, image = {0};
+        sn_pixels part;
+        assert_works(sn_image_decode(pictures[i].bytes, pictures[i].size, "t", false, &whole));
+        assert_works(
+            sn_image_decode_part(pictures[i].bytes, pictures[i].size, "t", false, choose_part, &c, &image, &part));
+        for (int y = 0; y < 13; y++)
+            assert_memory_equal(part.first + (size_t)y * part.stride, pixel(&whole, 5, 7 + y), 33);
+        sn_image_free(&whole);
+        sn_image_free(&image);
+        free(pictures[i].bytes);
+    }
+}
+
+/* A file that ends too early is refused even where the part lies before the end. */
+static void truncated_parts_are_refused(void **state)
+{
+    (void)state;
+    test_picture picture = noisy_jpeg(200, 160, 2, 2, false, 0);
+    part_case c = {.wanted = {0, 0, 50, 20, 0, 0}};
+    sn_image image = {0};
+    sn_pixels part;
+    assert_fails(sn_image_decode_part(picture.bytes, picture.size * 3 / 4, "cut", false, choose_part, &c, &image, &part),
+                 SENET_BAD_DATA, "cut: truncated: the data ends after");
+    assert_works(sn_image_decode_part(picture.bytes, picture.size - 2, "no end marker", false, choose_part, &c, &image, &part));
+    sn_image_free(&image);
+    free(picture.bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_are_the_same_pixels),
+        cmocka_unit_test(parts_are_reduced_as_far_as_allowed),
+        cmocka_unit_test(parts_of_other_pictures_are_right),
+        cmocka_unit_test(truncated_parts_are_refused),
         cmocka_unit_test(jpeg_kinds),
         cmocka_unit_test(png_kinds),
         cmocka_unit_test(orientations),
