@@ -128,7 +128,10 @@ static const cli_option options[] = {
      .choices = SN_NAMINGS,
      .standard = "canonical",
      .help = "whose names and shapes to write, so that the file loads there"},
-    {.name = "labels", .type = CLI_TEXT, .metavar = "FILE", .help = "names of the classes, one a line, to put into the file"},
+    {.name = "labels",
+     .type = CLI_TEXT,
+     .metavar = "FILE",
+     .help = "names of the classes, one a line, to put into the file"},
     {.name = "origin",
      .type = CLI_CHOICE,
      .metavar = "LIBRARY",
@@ -168,7 +171,8 @@ static const cli_example examples[] = {
      "The authors' weights; file and labels tell the rest"},
     {"senet convert seresnet50.safetensors out.safetensors --model se_resnet50:down=3x3,pool=pad1 --origin timm",
      "timm's weights, with timm's way to prepare pictures"},
-    {"senet convert run/best.safetensors for_timm.safetensors --naming timm", "Weights trained here, to load into timm"},
+    {"senet convert run/best.safetensors for_timm.safetensors --naming timm",
+     "Weights trained here, to load into timm"},
     {NULL, NULL},
 };
 

@@ -44,8 +44,8 @@ static inline void caffe_write_weights(const caffe_writer *w, const char *name, 
 
 static inline void caffe_write_batch_norm(const caffe_writer *w, const char *name, const char *ours)
 {
-    caffe_blob blobs[3] = {caffe_find(w, ours, "running_mean"), caffe_find(w, ours, "running_var"),
-                           {1, {1}, &w->source->factor}};
+    caffe_blob blobs[3] = {
+        caffe_find(w, ours, "running_mean"), caffe_find(w, ours, "running_var"), {1, {1}, &w->source->factor}};
     float *sums[2];
     for (int i = 0; i < 2; i++) {
         size_t count = caffe_elements(&blobs[i]);
@@ -187,8 +187,8 @@ static inline void caffe_write_se_bn_inception(const caffe_writer *w)
 
 /* ---- KaimingHe ---- */
 
-/* "a", "b", "c", ...; in stages of the deeper networks that have more units than the alphabet is sensible for, "a", "b1",
- * "b2", ... */
+/* "a", "b", "c", ...; in stages of the deeper networks that have more units than the alphabet is sensible for, "a",
+ * "b1", "b2", ... */
 static inline void caffe_unit_letter(int depth, int stage, int i, char text[16])
 {
     int many = depth > 50 && (stage == 3 || stage == 4);

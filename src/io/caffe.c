@@ -17,9 +17,9 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "raw numbers are littl
 
 /* ---- memory ---- */
 
-/* protobuf-c's memory: at most this for a file of `size` bytes.  Numbers take as much as in the file, and gradients that a
- * snapshot may hold beside them the same again; what is around them is small.  A hostile file of tiny messages would take
- * a hundred times its size. */
+/* protobuf-c's memory: at most this for a file of `size` bytes.  Numbers take as much as in the file, and gradients
+ * that a snapshot may hold beside them the same again; what is around them is small.  A hostile file of tiny messages
+ * would take a hundred times its size. */
 static size_t memory_limit(size_t size)
 {
     return size <= (SIZE_MAX - (1 << 20)) / 2 ? 2 * size + (1 << 20) : SIZE_MAX;
@@ -100,14 +100,16 @@ static sn_caffe_layer view_of(ProtobufCMessage *message, bool old)
 static senet_status add_layer(sn_tensors *file, const sn_caffe_walk *walk, const sn_caffe_message *from)
 {
     content *c = file->content;
-    const ProtobufCMessageDescriptor *kind = from->old ? &sn_caffe__old_layer__descriptor : &sn_caffe__layer__descriptor;
+    const ProtobufCMessageDescriptor *kind =
+        from->old ? &sn_caffe__old_layer__descriptor : &sn_caffe__layer__descriptor;
     if (!sn_grow(&c->layers, sizeof *c->layers, &c->layers_capacity, c->layers_count + 1))
         return sn_fail_memory(c->layers_count * sizeof *c->layers, file->path);
     ProtobufCMessage *message = protobuf_c_message_unpack(kind, &c->allocator, from->size, from->bytes);
     if (!message && c->memory.exceeded)
-        return sn_fail(SENET_BAD_DATA, "%s: byte %zu: %s, %zu bytes long, would take more memory than the %zu bytes "
-                       "that a file of %zu bytes can need", file->path, from->at, walk->what, from->size,
-                       memory_limit(walk->size), walk->size);
+        return sn_fail(SENET_BAD_DATA,
+                       "%s: byte %zu: %s, %zu bytes long, would take more memory than the %zu bytes "
+                       "that a file of %zu bytes can need",
+                       file->path, from->at, walk->what, from->size, memory_limit(walk->size), walk->size);
     if (!message)
         return sn_fail(SENET_BAD_DATA, "%s: byte %zu: %s, %zu bytes long, is damaged or no layer of Caffe's",
                        file->path, from->at, walk->what, from->size);

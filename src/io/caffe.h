@@ -6,8 +6,9 @@
  * common: pictures as BGR less their mean, and the network, where the layers tell it.
  *
  * Refused, each with a message that names the file, the place or the layer, and the values: what is no NetParameter,
- * lengths beyond the file, blobs whose numbers do not fit their shape, negative or overflowing sizes, the wrong number of
- * blobs, layers that would be the same tensor, and messages that would need far more memory than the file is long. */
+ * lengths beyond the file, blobs whose numbers do not fit their shape, negative or overflowing sizes, the wrong number
+ * of blobs, layers that would be the same tensor, and messages that would need far more memory than the file is long.
+ */
 #ifndef SN_IO_CAFFE_H
 #define SN_IO_CAFFE_H
 

@@ -135,8 +135,8 @@ static senet_status add_weights(sn_tensors *file, sn_caffe_store *store, const s
 }
 
 /* Reads a vector as float32 into memory of the store. */
-static senet_status read_vector(const sn_tensors *file, sn_caffe_store *store, const sn_caffe_layer *layer, size_t index,
-                                sn_tensor *tensor, float **values)
+static senet_status read_vector(const sn_tensors *file, sn_caffe_store *store, const sn_caffe_layer *layer,
+                                size_t index, sn_tensor *tensor, float **values)
 {
     SN_RETURN_IF_FAILED(read_blob(file, layer, index, tensor));
     drop_leading_ones(tensor, 1);

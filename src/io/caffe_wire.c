@@ -1,7 +1,7 @@
 /* caffe_wire.c - see caffe_wire.h.
  *
- * protobuf-c only says that a message is wrong; the walk says where and why: a field is a tag (number << 3 | type) and a
- * value, and the value of type 2 is a length and so many bytes [protobuf.dev, "Encoding"].  It goes down only where
+ * protobuf-c only says that a message is wrong; the walk says where and why: a field is a tag (number << 3 | type) and
+ * a value, and the value of type 2 is a length and so many bytes [protobuf.dev, "Encoding"].  It goes down only where
  * messages that we read hold messages that we read, four levels at most; all else is skipped. */
 #include "io/caffe_wire.h"
 
@@ -20,8 +20,7 @@ static const struct {
     uint64_t number;
     level holds;
 } nested[] = {
-    {NET, 100, LAYER},    {NET, 2, OLD_LAYER},  {LAYER, 7, BLOB},
-    {LAYER, 139, LEAF},   {OLD_LAYER, 6, BLOB}, {BLOB, 7, LEAF},
+    {NET, 100, LAYER}, {NET, 2, OLD_LAYER}, {LAYER, 7, BLOB}, {LAYER, 139, LEAF}, {OLD_LAYER, 6, BLOB}, {BLOB, 7, LEAF},
 };
 
 static level nested_in(level of, uint64_t number)

@@ -58,12 +58,15 @@ static void write_unit(int stage, int unit, char text[32])
 
 static bool name_se_resnet(char *layer, const char *role, char *canonical)
 {
-    static const part stem[] = {{"conv1/7x7_s2", "conv1", "bn1"},    {"conv1_1/3x3_s2", "conv1", "bn1"},
-                                {"conv1_2/3x3", "conv2", "bn2"},     {"conv1_3/3x3", "conv3", "bn3"},
-                                {"classifier", "fc", NULL},          {NULL, NULL, NULL}};
-    static const part unit[] = {{"1x1_reduce", "conv1", "bn1"},      {"3x3", "conv2", "bn2"},
-                                {"1x1_increase", "conv3", "bn3"},    {"1x1_down", "se.fc1", NULL},
-                                {"1x1_up", "se.fc2", NULL},          {"1x1_proj", "downsample.0", "downsample.1"},
+    static const part stem[] = {{"conv1/7x7_s2", "conv1", "bn1"}, {"conv1_1/3x3_s2", "conv1", "bn1"},
+                                {"conv1_2/3x3", "conv2", "bn2"},  {"conv1_3/3x3", "conv3", "bn3"},
+                                {"classifier", "fc", NULL},       {NULL, NULL, NULL}};
+    static const part unit[] = {{"1x1_reduce", "conv1", "bn1"},
+                                {"3x3", "conv2", "bn2"},
+                                {"1x1_increase", "conv3", "bn3"},
+                                {"1x1_down", "se.fc1", NULL},
+                                {"1x1_up", "se.fc2", NULL},
+                                {"1x1_proj", "downsample.0", "downsample.1"},
                                 {NULL, NULL, NULL}};
     bool norm = cut_tail(layer, "/bn/scale") || cut_tail(layer, "/bn");
     const part *p = find_part(stem, layer);
@@ -161,7 +164,7 @@ bool sn_canonical_caffe_name(const char *base, const char *name, char canonical[
     if (!role || role - name >= MAX_LAYER_NAME) return false;
     snprintf(layer, sizeof layer, "%.*s", (int)(role - name), name);
     if (strcmp(base, "bn_inception") == 0) return name_se_bn_inception(layer, role, canonical);
-    bool residual = fnmatch("resnet*", base, 0) == 0 || fnmatch("resnext*", base, 0) == 0 ||
-                    strcmp(base, "senet154") == 0;
+    bool residual =
+        fnmatch("resnet*", base, 0) == 0 || fnmatch("resnext*", base, 0) == 0 || strcmp(base, "senet154") == 0;
     return residual && (name_resnet(layer, role, canonical) || name_se_resnet(layer, role, canonical));
 }

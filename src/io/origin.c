@@ -1,6 +1,8 @@
-/* origin.c - the table behind origin.h [NAMES section 5; crops and interpolations from the libraries' own configurations].
+/* origin.c - the table behind origin.h [NAMES section 5; crops and interpolations from the libraries' own
+ * configurations].
  *
- * A library's networks of one architecture may differ among each other, timm's above all: these are the usual values. */
+ * A library's networks of one architecture may differ among each other, timm's above all: these are the usual values.
+ */
 #include "io/origin.h"
 
 #include <fnmatch.h>

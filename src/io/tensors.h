@@ -1,7 +1,7 @@
 /* tensors.h - what is behind the handle of safetensors.h, for those who make one: the readers of weights files.
  *
- * A reader fills in tensors and metadata from whatever its format is (safetensors.c, caffe.c); everybody else sees named
- * tensors. */
+ * A reader fills in tensors and metadata from whatever its format is (safetensors.c, caffe.c); everybody else sees
+ * named tensors. */
 #ifndef SN_IO_TENSORS_H
 #define SN_IO_TENSORS_H
 

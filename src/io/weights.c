@@ -90,8 +90,7 @@ static senet_status fail_missing(const loader *l, const sn_param *param)
     if (param->in_se && param->kind == SN_PARAM_BIAS)
         sn_text_add_string(&hint, "; for a file without SE biases use the model option bias=0");
     else if (l->report.unused)
-        sn_text_printf(&hint, "; %d tensors of the file are unknown, first '%s'", l->report.unused,
-                       l->report.names[0]);
+        sn_text_printf(&hint, "; %d tensors of the file are unknown, first '%s'", l->report.unused, l->report.names[0]);
     senet_status status = sn_fail(
         SENET_BAD_DATA, "%s: tensor '%s' %s is missing (%zu of the model's %zu tensors are)%s", l->path, param->name,
         sn_dims_text(shape, param->dims, param->rank), missing, l->graph->params_count, sn_text_string(&hint));
@@ -99,8 +98,8 @@ static senet_status fail_missing(const loader *l, const sn_param *param)
     return status;
 }
 
-/* Equal, or the same elements in the same order: [a,b] for a 1x1 convolution's [a,b,1,1]; [a,b,h,w], where h = w = 1 is the
- * usual case, for a linear layer's [a,b*h*w]. */
+/* Equal, or the same elements in the same order: [a,b] for a 1x1 convolution's [a,b,1,1]; [a,b,h,w], where h = w = 1 is
+ * the usual case, for a linear layer's [a,b*h*w]. */
 static bool shapes_agree(const sn_tensor *tensor, const sn_param *param, bool *reshaped)
 {
     bool equal = tensor->rank == param->rank;

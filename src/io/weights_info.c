@@ -75,7 +75,8 @@ const char *sn_preprocess_set(sn_preprocess *preprocess, const char *key, const 
     }
     if (strcmp(key, "crop_pct") == 0) {
         double share;
-        if (read_numbers(value, ',', 1, &share) != 1 || !(share >= 0.01 && share <= 1)) return "a number from 0.01 to 1";
+        if (read_numbers(value, ',', 1, &share) != 1 || !(share >= 0.01 && share <= 1))
+            return "a number from 0.01 to 1";
         preprocess->crop_pct = (float)share;
     }
     if (strcmp(key, "interpolation") == 0) {
@@ -150,8 +151,8 @@ static senet_status read_labels(const sn_tensors *file, sn_weights_info *info)
 /* The entries that are not what the struct has members for, or what a writer finds in the network. */
 static senet_status read_extra(const sn_tensors *file, sn_weights_info *info)
 {
-    static const char *const known[] = {"format",   "model", "num_classes", "labels",        "input", "channels",
-                                        "mean",     "std",   "crop_pct",    "interpolation", "bn_eps"};
+    static const char *const known[] = {"format", "model", "num_classes", "labels",        "input", "channels",
+                                        "mean",   "std",   "crop_pct",    "interpolation", "bn_eps"};
     size_t count = sn_tensors_metadata_count(file);
     info->extra = calloc(count + 1, sizeof *info->extra);
     if (!info->extra) return sn_fail_memory(count * sizeof *info->extra, sn_tensors_path(file));

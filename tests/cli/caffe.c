@@ -33,8 +33,7 @@ static float *make_values(const sn_param *param)
     int64_t count = sn_shape_elements(param->shape);
     float *values = malloc((size_t)count * sizeof *values);
     uint64_t key = sn_fnv1a64_text(param->name);
-    for (int64_t i = 0; values && i < count; i++)
-        values[i] = (float)(0.01 + 0.02 * sn_rng_uniform(key, (uint64_t)i));
+    for (int64_t i = 0; values && i < count; i++) values[i] = (float)(0.01 + 0.02 * sn_rng_uniform(key, (uint64_t)i));
     return values;
 }
 

@@ -1,5 +1,5 @@
-/* test_golden_caffe.c - Caffe's published networks: the reference's weights, written as Caffe writes them, layer by layer
- * under Caffe's names, come through the reader as the network that gives the reference's logits.
+/* test_golden_caffe.c - Caffe's published networks: the reference's weights, written as Caffe writes them, layer by
+ * layer under Caffe's names, come through the reader as the network that gives the reference's logits.
  *
  * Nothing but the file says what it is: the reader must tell the network, and how its pictures are to be prepared. */
 #include <math.h>
@@ -161,8 +161,8 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_se_resnet50), cmocka_unit_test(test_se_resnext50_32x4d),
-        cmocka_unit_test(test_se_resnet101), cmocka_unit_test(test_senet154),
+        cmocka_unit_test(test_se_resnet50),     cmocka_unit_test(test_se_resnext50_32x4d),
+        cmocka_unit_test(test_se_resnet101),    cmocka_unit_test(test_senet154),
         cmocka_unit_test(test_se_bn_inception), cmocka_unit_test(test_resnet50),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
