@@ -24,6 +24,18 @@ else()
   message(STATUS "`senet data get` is switched off (needs libcurl, libarchive, nettle)")
 endif()
 
+# Data sets in tar shards.
+pkg_check_modules(ARCHIVE IMPORTED_TARGET libarchive)
+if(ARCHIVE_FOUND)
+  target_compile_definitions(senet_needs INTERFACE SENET_WITH_ARCHIVE)
+  target_link_libraries(senet_needs INTERFACE PkgConfig::ARCHIVE)
+  if(NOT SENET_HAS_DOWNLOAD)
+    string(APPEND SENET_PC_LIBS " -larchive")
+  endif()
+else()
+  message(STATUS "data sets in tar shards are switched off (needs libarchive)")
+endif()
+
 # Caffe's weights files: the library that reads protobuf, and the compiler of its schemas.
 set(SENET_HAS_PROTOBUF OFF)
 if(SENET_PROTOBUF)

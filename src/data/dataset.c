@@ -13,6 +13,7 @@ static const sn_dataset_kind *const kinds[] = {
     &sn_dataset_tensors,
     &sn_dataset_folder,
     &sn_dataset_list,
+    &sn_dataset_tar,
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 

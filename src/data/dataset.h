@@ -40,6 +40,7 @@ extern const sn_dataset_kind sn_dataset_synthetic;                    /* synthet
 extern const sn_dataset_kind sn_dataset_tensors;                      /* tensors.c */
 extern const sn_dataset_kind sn_dataset_folder;                       /* folder.c */
 extern const sn_dataset_kind sn_dataset_list;                         /* list.c */
+extern const sn_dataset_kind sn_dataset_tar;                          /* tar.c */
 
 /* read, of sample `index` after the changes. */
 senet_status sn_dataset_read(const sn_dataset *dataset, int64_t index, void *pixels, int32_t *label);
