@@ -134,7 +134,11 @@ static int run(const cli_arguments *arguments)
 }
 
 static const cli_option options[] = {
-    {.name = "output", .type = CLI_TEXT, .metavar = "DIR", .help = "get, synth, extract: the folder to write to; verify: a file for the paths of bad pictures and duplicates, which "
+    {.name = "output",
+     .type = CLI_TEXT,
+     .metavar = "DIR",
+     .help = "get, synth, extract: the folder to write to; verify: a file for the paths of bad pictures and "
+             "duplicates, which "
              "--exclude takes"},
     {.name = "count",
      .type = CLI_INTEGER,
@@ -168,9 +172,12 @@ const cli_verb cli_data = {
     .summary = "download, check, make and describe data sets",
     .description =
         "get NAME downloads cifar10 or cifar100 (about 170 MB), checks it and unpacks it into --output. verify DATA "
-        "reads every picture of a data set and names those that are damaged, truncated, no pictures, of another type than their "
-        "name says or the same as another one, and classes without pictures; its exit code is 65 if there are any. stat DATA "
-        "gives numbers of pictures by class, sizes, mean and standard deviation. synth [OPTIONS] writes synthetic pictures as a data set in "
+        "reads every picture of a data set and names those that are damaged, truncated, no pictures, of another type "
+        "than their "
+        "name says or the same as another one, and classes without pictures; its exit code is 65 if there are any. "
+        "stat DATA "
+        "gives numbers of pictures by class, sizes, mean and standard deviation. synth [OPTIONS] writes synthetic "
+        "pictures as a data set in "
         "CIFAR-10's format; options as for --data synthetic:classes=..,train=..,val=..,seed=..,size=... extract "
         "DATA writes the first --count validation pictures as PNG files named by number and class.",
     .options = options,

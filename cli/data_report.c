@@ -69,10 +69,12 @@ static senet_status survey(const cli_data_report *how, splits *all)
             all->surveys[s] = (sn_survey){.images = info->count, .classes = info->classes};
             continue;
         }
-        senet_status status = sn_survey_run(all->sets[s], threads, show, (void *)(uintptr_t)all->names[s], &all->surveys[s]);
+        senet_status status =
+            sn_survey_run(all->sets[s], threads, show, (void *)(uintptr_t)all->names[s], &all->surveys[s]);
         cli_progress_clear();
         if (status != SENET_OK) return status;
-        if (info->photographs && s == 0) SN_RETURN_IF_FAILED(sn_survey_find_empty_classes(all->sets[s], &all->surveys[s]));
+        if (info->photographs && s == 0)
+            SN_RETURN_IF_FAILED(sn_survey_find_empty_classes(all->sets[s], &all->surveys[s]));
     }
     return how->full ? SENET_OK : sn_survey_find_duplicates(all->sets, all->surveys, all->count);
 }
@@ -173,13 +175,14 @@ static void add_split_text(sn_text *text, const cli_data_report *how, const char
     const sn_dataset_info *info = sn_dataset_describe(set);
     char size[64] = "of any size";
     if (!info->photographs) snprintf(size, sizeof size, "of %dx%d", info->height, info->width);
-    sn_text_printf(text, "%-6s %10s images %s, %lld classes, %lld unreadable\n", name, cli_grouped(survey->images), size,
-                   (long long)survey->classes, (long long)survey->unreadable);
+    sn_text_printf(text, "%-6s %10s images %s, %lld classes, %lld unreadable\n", name, cli_grouped(survey->images),
+                   size, (long long)survey->classes, (long long)survey->unreadable);
     if (!how->full || info->real) return;
     if (info->photographs)
-        sn_text_printf(text, "       width %d to %d, half of them at most %d; height %d to %d, half of them at most %d\n",
-                       survey->smallest[0], survey->largest[0], survey->median[0], survey->smallest[1], survey->largest[1],
-                       survey->median[1]);
+        sn_text_printf(text,
+                       "       width %d to %d, half of them at most %d; height %d to %d, half of them at most %d\n",
+                       survey->smallest[0], survey->largest[0], survey->median[0], survey->smallest[1],
+                       survey->largest[1], survey->median[1]);
     sn_text_printf(text, "       mean %.4f %.4f %.4f   std %.4f %.4f %.4f (red, green, blue; 0..1)\n", survey->mean[0],
                    survey->mean[1], survey->mean[2], survey->std[0], survey->std[1], survey->std[2]);
     add_balance(text, survey);
@@ -201,13 +204,14 @@ static senet_status print_text(const cli_data_report *how, const splits *all)
 {
     sn_text text = {0};
     int64_t counts[4];
-    for (int s = 0; s < all->count; s++)
-        add_split_text(&text, how, all->names[s], all->sets[s], &all->surveys[s]);
+    for (int s = 0; s < all->count; s++) add_split_text(&text, how, all->names[s], all->sets[s], &all->surveys[s]);
     if (count_problems(all, counts) == 0)
         sn_text_printf(&text, "%s: every picture can be read", how->data);
     else
-        sn_text_printf(&text, "%s: %lld unreadable, %lld of another type than their names say, %lld duplicates, %lld empty classes",
-                       how->data, (long long)counts[0], (long long)counts[1], (long long)counts[2], (long long)counts[3]);
+        sn_text_printf(
+            &text,
+            "%s: %lld unreadable, %lld of another type than their names say, %lld duplicates, %lld empty classes",
+            how->data, (long long)counts[0], (long long)counts[1], (long long)counts[2], (long long)counts[3]);
     return cli_print_text(&text);
 }
 
@@ -272,5 +276,5 @@ cleanup:
     }
     if (status != SENET_OK) return cli_finish(status);
     if (how->full) problems = counts[SN_PROBLEM_UNREADABLE]; /* the others do not change what was counted */
-    return problems > 0 ? SENET_BAD_DATA : 0;               /* each was reported where it was found */
+    return problems > 0 ? SENET_BAD_DATA : 0;                /* each was reported where it was found */
 }

@@ -153,8 +153,10 @@ const cli_option cli_train_options[] = {
      .type = CLI_TEXT,
      .metavar = "HOW",
      .usual = "the recipe's, else none",
-     .help = "none, or joined by +: cropA-B (random-resized crop of A to B percent of the picture), flip, padN (zero-pad by N, "
-             "crop at random), rotateN (up to N degrees), jitterN (add up to N to every byte), cutoutN (blank a square of side "
+     .help = "none, or joined by +: cropA-B (random-resized crop of A to B percent of the picture), flip, padN "
+             "(zero-pad by N, "
+             "crop at random), rotateN (up to N degrees), jitterN (add up to N to every byte), cutoutN (blank a square "
+             "of side "
              "N); cifar = pad4+flip, imagenet = crop8-100+flip, imagenet-strong = imagenet+rotate10+jitter20"},
     {.name = "input-size",
      .type = CLI_INTEGER,
@@ -169,7 +171,9 @@ const cli_option cli_train_options[] = {
      .choices = INTERPOLATIONS,
      .usual = "pil-bilinear",
      .help = "how photographs are resized: as OpenCV does or as Pillow does"},
-    {.name = "no-exif", .type = CLI_FLAG, .help = "leave photographs as they are stored, whatever their EXIF orientation"},
+    {.name = "no-exif",
+     .type = CLI_FLAG,
+     .help = "leave photographs as they are stored, whatever their EXIF orientation"},
     {.name = "fast-decode",
      .type = CLI_FLAG,
      .help = "decode large JPEGs at a reduced size, never below what the crop needs: faster, and not the same pixels"},
@@ -248,10 +252,10 @@ const cli_option cli_train_options[] = {
 
 const char *cli_train_choice_name(const char *setting, int64_t index, int *length)
 {
-    const char *list = strcmp(setting, "optimizer") == 0  ? OPTIMIZERS
-                       : strcmp(setting, "schedule") == 0 ? SCHEDULES
-                       : strcmp(setting, "init") == 0     ? INIT_RULES
-                       : strcmp(setting, "on_bad") == 0   ? BAD_PICTURES
+    const char *list = strcmp(setting, "optimizer") == 0       ? OPTIMIZERS
+                       : strcmp(setting, "schedule") == 0      ? SCHEDULES
+                       : strcmp(setting, "init") == 0          ? INIT_RULES
+                       : strcmp(setting, "on_bad") == 0        ? BAD_PICTURES
                        : strcmp(setting, "interpolation") == 0 ? INTERPOLATIONS
                                                                : NULL;
     if (!list) return NULL;
@@ -322,10 +326,11 @@ static senet_status parse_augment(const char *text, sn_augment *augment)
         size_t length = strcspn(rest, "+");
         if (length < sizeof word) snprintf(word, sizeof word, "%.*s", (int)length, rest);
         if (!parse_word(word, augment))
-            return sn_fail(SENET_USAGE,
-                           "--augment %s: '%.*s' must be imagenet, imagenet-strong, cifar, flip, cropA-B (percent), padN (N = "
-                           "1..%d), rotateN (1..%d), jitterN (1..%d) or cutoutN (1..%d); or none alone",
-                           text, (int)length, rest, LARGEST_PAD, LARGEST_ROTATION, LARGEST_JITTER, LARGEST_CUTOUT);
+            return sn_fail(
+                SENET_USAGE,
+                "--augment %s: '%.*s' must be imagenet, imagenet-strong, cifar, flip, cropA-B (percent), padN (N = "
+                "1..%d), rotateN (1..%d), jitterN (1..%d) or cutoutN (1..%d); or none alone",
+                text, (int)length, rest, LARGEST_PAD, LARGEST_ROTATION, LARGEST_JITTER, LARGEST_CUTOUT);
         if (rest[length] == '\0') return SENET_OK;
         rest += length + 1;
     }

@@ -85,8 +85,8 @@ static void sample_bilinear(const uint8_t *source, int height, int width, const 
     for (int c = 0; c < 3; c++) out[c] = (uint8_t)lrint(sums[c]);
 }
 
-void sn_augment_rotate(const sn_augment_draw *draw, int height, int width, const uint8_t corners[3], const uint8_t *source,
-                       uint8_t *out)
+void sn_augment_rotate(const sn_augment_draw *draw, int height, int width, const uint8_t corners[3],
+                       const uint8_t *source, uint8_t *out)
 {
     const double turn = draw->angle * 3.14159265358979323846 / 180, cosine = cos(turn), sine = sin(turn);
     const double middle_x = (width - 1) / 2.0, middle_y = (height - 1) / 2.0;

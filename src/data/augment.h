@@ -1,5 +1,6 @@
-/* augment.h - training augmentation of a picture of the input's size: zero-pad and crop, flip and cutout (CIFAR, RECIPES
- * section 5), rotation and jitter (the released ImageNet models, RECIPES 1.1).  What comes before is in crop.h. */
+/* augment.h - training augmentation of a picture of the input's size: zero-pad and crop, flip and cutout (CIFAR,
+ * RECIPES section 5), rotation and jitter (the released ImageNet models, RECIPES 1.1).  What comes before is in crop.h.
+ */
 #ifndef SN_DATA_AUGMENT_H
 #define SN_DATA_AUGMENT_H
 
@@ -22,10 +23,10 @@ sn_augment_draw sn_augment_sample(const sn_augment *augment, int height, int wid
  */
 void sn_augment_copy(const sn_augment_draw *draw, int height, int width, size_t pixel_bytes, const void *source,
                      void *out);
-/* Turns the picture of RGB bytes by draw->angle about its centre, bilinearly; `corners` is the colour of what it does not
- * cover. */
-void sn_augment_rotate(const sn_augment_draw *draw, int height, int width, const uint8_t corners[3], const uint8_t *source,
-                       uint8_t *out);
+/* Turns the picture of RGB bytes by draw->angle about its centre, bilinearly; `corners` is the colour of what it does
+ * not cover. */
+void sn_augment_rotate(const sn_augment_draw *draw, int height, int width, const uint8_t corners[3],
+                       const uint8_t *source, uint8_t *out);
 /* Adds a number uniform in -jitter..jitter and rounded to every byte; sums beyond 0..255 become 0 or 255. */
 void sn_augment_jitter(int jitter, uint64_t key, uint8_t *pixels, size_t bytes);
 /* Writes zero bytes into the cut. */

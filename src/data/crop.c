@@ -30,8 +30,8 @@ sn_crop sn_crop_sample(const sn_augment *augment, int width, int height, uint64_
         crop.found = true;
         crop.width = (int)across;
         crop.height = (int)down;
-        crop.left = (int)sn_rng_below(key, draw + DRAW_LEFT, (uint64_t)(width - crop.width + 1));
-        crop.top = (int)sn_rng_below(key, draw + DRAW_TOP, (uint64_t)(height - crop.height + 1));
+        crop.left = (int)sn_rng_below(key, draw + DRAW_LEFT, (uint64_t)width - (uint64_t)crop.width + 1);
+        crop.top = (int)sn_rng_below(key, draw + DRAW_TOP, (uint64_t)height - (uint64_t)crop.height + 1);
         return crop;
     }
     return crop;

@@ -20,21 +20,21 @@ typedef struct sn_dataset_info {
     const char *const *labels; /* class names, or NULL */
     float mean[3], std[3];     /* the set's own statistics, on values in 0..1 */
     bool real;                 /* tensors: float32, already normalised; images are not uint8 */
-    bool photographs;          /* JPEG and PNG files of any size, decoded when they are read; mean and std are ImageNet's */
+    bool photographs; /* JPEG and PNG files of any size, decoded when they are read; mean and std are ImageNet's */
 } sn_dataset_info;
 
 /* Opens "cifar10:DIR", "cifar100:DIR", "synthetic[:classes=..,train=..,val=..,seed=..,size=..]", "tensors:FILE",
- * "folder:DIR", "list:FILE", "tar:GLOB".  DIR of CIFAR is the folder of the .bin files or its parent; a set in CIFAR-10's
- * format that brings a senet-stats.txt (sn_data_synth writes one) has its own classes and statistics.  Both splits of
- * "tensors:" are the whole file.  Every file of these is checked (size, labels) before use; photographs are indexed, and
- * looked into when they are read.  docs/data.md describes the layouts. */
+ * "folder:DIR", "list:FILE", "tar:GLOB".  DIR of CIFAR is the folder of the .bin files or its parent; a set in
+ * CIFAR-10's format that brings a senet-stats.txt (sn_data_synth writes one) has its own classes and statistics.  Both
+ * splits of "tensors:" are the whole file.  Every file of these is checked (size, labels) before use; photographs are
+ * indexed, and looked into when they are read.  docs/data.md describes the layouts. */
 senet_status sn_dataset_open(const char *spec, sn_split split, sn_dataset **dataset);
 void sn_dataset_close(sn_dataset *dataset);
 const sn_dataset_info *sn_dataset_describe(const sn_dataset *dataset);
 /* The picture (height x width x 3 RGB bytes) and label of sample `index`, for sets of one size. Thread-safe. */
 senet_status sn_dataset_get(const sn_dataset *dataset, int64_t index, uint8_t *pixels, int32_t *label);
-/* The picture of sample `index` in its own size, for every kind but real tensors; sn_image_free.  exif: upright, as its EXIF
- * orientation says.  Errors name the file.  label may be NULL.  Thread-safe. */
+/* The picture of sample `index` in its own size, for every kind but real tensors; sn_image_free.  exif: upright, as its
+ * EXIF orientation says.  Errors name the file.  label may be NULL.  Thread-safe. */
 senet_status sn_dataset_picture(const sn_dataset *dataset, int64_t index, bool exif, sn_image *image, int32_t *label);
 /* The label of sample `index` (in range), without reading its picture. */
 int32_t sn_dataset_label(const sn_dataset *dataset, int64_t index);
@@ -45,21 +45,22 @@ senet_status sn_dataset_bytes(const sn_dataset *dataset, int64_t index, char **b
 
 /* Three changes to a set just opened, before a loader sees it.
  *
- * Labels become the classes of a network with `classes` outputs.  map_labels takes them from a text file (docs/data.md):
- * "index TAB name [TAB words]", or "name index", or one index a line (line i: the class of label i).  map_names finds
- * every class name of the data among the network's `labels`: equal, or the label's first word ("n01440764 tench").
- * SENET_BAD_DATA names the class or line that does not fit; the set is then unchanged. */
+ * Labels become the classes of a network with `classes` outputs.  map_labels takes them from a text file
+ * (docs/data.md): "index TAB name [TAB words]", or "name index", or one index a line (line i: the class of label i).
+ * map_names finds every class name of the data among the network's `labels`: equal, or the label's first word
+ * ("n01440764 tench"). SENET_BAD_DATA names the class or line that does not fit; the set is then unchanged. */
 senet_status sn_dataset_map_labels(sn_dataset *dataset, const char *file, int64_t classes);
 senet_status sn_dataset_map_names(sn_dataset *dataset, const char *const *labels, int64_t classes);
-/* Leaves out the pictures whose paths (as sn_dataset_path, or relative to the set's folder) stand in the file, one a line;
- * *excluded counts them. */
+/* Leaves out the pictures whose paths (as sn_dataset_path, or relative to the set's folder) stand in the file, one a
+ * line; *excluded counts them. */
 senet_status sn_dataset_exclude(sn_dataset *dataset, const char *file, int64_t *excluded);
 
 /* What happens to a training picture, in this order; all zero: nothing. Statistics of RECIPES: zero padding means zero
  * after normalisation. */
 typedef struct sn_augment {
-    double area_min, area_max; /* random-resized crop (RECIPES 1.1): its share of the picture, uniform; area_max 0: off */
-    double aspect;             /* its width / height, uniform in 1/aspect .. aspect */
+    double area_min,
+        area_max;  /* random-resized crop (RECIPES 1.1): its share of the picture, uniform; area_max 0: off */
+    double aspect; /* its width / height, uniform in 1/aspect .. aspect */
     int pad;       /* zero-pad by this many pixels on every side, then crop the original size at random */
     bool flip;     /* horizontal, p = 0.5 */
     double rotate; /* about the centre, uniform in -rotate .. rotate degrees; uncovered corners get the mean colour */
@@ -82,7 +83,8 @@ typedef struct sn_loader_options {
     sn_augment augment;   /* all zero for evaluation */
     int64_t epoch, start; /* begin at this epoch, at this batch of it */
 
-    /* Required for photographs, possible for every set but real tensors: batches hold pictures of prepare's size. Copied. */
+    /* Required for photographs, possible for every set but real tensors: batches hold pictures of prepare's size.
+     * Copied. */
     const sn_preprocess *prepare;
     const sn_view *views; /* of an evaluation, copied; none: the one of sn_view_of(prepare) */
     int views_count;      /* with more than one view nothing may be augmented */

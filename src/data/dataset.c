@@ -7,13 +7,8 @@
 #include <string.h>
 
 static const sn_dataset_kind *const kinds[] = {
-    &sn_dataset_cifar10,
-    &sn_dataset_cifar100,
-    &sn_dataset_synthetic,
-    &sn_dataset_tensors,
-    &sn_dataset_folder,
-    &sn_dataset_list,
-    &sn_dataset_tar,
+    &sn_dataset_cifar10, &sn_dataset_cifar100, &sn_dataset_synthetic, &sn_dataset_tensors,
+    &sn_dataset_folder,  &sn_dataset_list,     &sn_dataset_tar,
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 

@@ -13,8 +13,8 @@ struct sn_dataset {
     sn_dataset_info info;
     /* The functions see samples by their number in the files, and labels as these have them; they are thread-safe.
      *
-     * read, of sets of one size: writes height x width x 3 RGB bytes, or floats where info.real, and the label; allocates
-     * nothing.  bytes and path, of photographs only: see sn_dataset_bytes and sn_dataset_path. */
+     * read, of sets of one size: writes height x width x 3 RGB bytes, or floats where info.real, and the label;
+     * allocates nothing.  bytes and path, of photographs only: see sn_dataset_bytes and sn_dataset_path. */
     senet_status (*read)(const sn_dataset *dataset, int64_t sample, void *pixels, int32_t *label);
     int32_t (*label)(const sn_dataset *dataset, int64_t sample);
     senet_status (*bytes)(const sn_dataset *dataset, int64_t sample, char **bytes, size_t *size);

@@ -44,7 +44,8 @@ static senet_status keep_others(sn_dataset *dataset, const name_list *list, int6
     int64_t *kept = malloc((size_t)count * sizeof *kept), left = 0;
     if (!kept) return sn_fail_memory((size_t)count * sizeof *kept, "the pictures that stay");
     for (int64_t i = 0; i < count; i++)
-        if (!is_excluded(list, dataset, sn_dataset_path(dataset, i))) kept[left++] = dataset->kept ? dataset->kept[i] : i;
+        if (!is_excluded(list, dataset, sn_dataset_path(dataset, i)))
+            kept[left++] = dataset->kept ? dataset->kept[i] : i;
     *excluded = count - left;
     if (left == count || left == 0) {
         free(kept);

@@ -1,8 +1,9 @@
 /* folder.c - "folder:DIR": a folder a class, the layout of ImageNet and of most sets that people make.
  *
- * DIR/train/<class>/... and DIR/val/<class>/... (or validation/); a DIR that has neither is DIR/<class>/... and serves both
- * splits.  Classes are numbered in the order of their names' bytes, those of train/ where there is one; pictures follow in the
- * order of their paths.  Nothing is opened but folders: a hundred thousand pictures take less than a second. */
+ * DIR/train/<class>/... and DIR/val/<class>/... (or validation/); a DIR that has neither is DIR/<class>/... and serves
+ * both splits.  Classes are numbered in the order of their names' bytes, those of train/ where there is one; pictures
+ * follow in the order of their paths.  Nothing is opened but folders: a hundred thousand pictures take less than a
+ * second. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -163,8 +164,8 @@ static senet_status add_classes(sn_photographs *set, const char *folder, const c
         SN_TRY(add_pictures(set, &path, label, 0), cleanup);
     }
     if (set->base.info.count == 0)
-        status = sn_fail(SENET_BAD_DATA, "%s: no picture (.jpg, .jpeg or .png) in any of its %lld class folders", folder,
-                         (long long)present->count);
+        status = sn_fail(SENET_BAD_DATA, "%s: no picture (.jpg, .jpeg or .png) in any of its %lld class folders",
+                         folder, (long long)present->count);
 cleanup:
     sn_text_free(&path);
     return status;

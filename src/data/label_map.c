@@ -1,5 +1,5 @@
-/* label_map.c - the labels of a data set as classes of a network that numbers its classes otherwise: by a text file, or by
- * name. */
+/* label_map.c - the labels of a data set as classes of a network that numbers its classes otherwise: by a text file, or
+ * by name. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +13,11 @@ enum { UNSET = -1 };
 /* A map being made. */
 typedef struct label_map {
     const sn_dataset *dataset;
-    const char *source;    /* the file, or "the network's labels" */
-    int64_t classes;       /* of the network */
-    int32_t *class_of;     /* of each label of the data; UNSET at first */
-    int32_t *label_of;     /* of each class of the network; UNSET at first */
-    const char **names;    /* of the classes; in the data set's arena */
+    const char *source; /* the file, or "the network's labels" */
+    int64_t classes;    /* of the network */
+    int32_t *class_of;  /* of each label of the data; UNSET at first */
+    int32_t *label_of;  /* of each class of the network; UNSET at first */
+    const char **names; /* of the classes; in the data set's arena */
 } label_map;
 
 static senet_status map_begin(label_map *map, sn_dataset *dataset, const char *source, int64_t classes)
@@ -26,7 +26,8 @@ static senet_status map_begin(label_map *map, sn_dataset *dataset, const char *s
     *map = (label_map){.dataset = dataset, .source = source, .classes = classes};
     if (classes < 1 || classes > INT32_MAX)
         return sn_fail(SENET_USAGE, "%s: a network of %" PRId64 " classes", source, classes);
-    if (dataset->class_of) return sn_fail(SENET_USAGE, "%s: the labels of %s are mapped already", source, dataset->info.name);
+    if (dataset->class_of)
+        return sn_fail(SENET_USAGE, "%s: the labels of %s are mapped already", source, dataset->info.name);
     map->class_of = malloc(labels * sizeof *map->class_of);
     map->label_of = malloc(outputs * sizeof *map->label_of);
     map->names = sn_arena_alloc(&dataset->names, outputs * sizeof *map->names);
@@ -61,7 +62,8 @@ static senet_status map_set(label_map *map, int64_t label, int64_t class_index)
     char room[32], other[32];
     const char *name = label_text(map->dataset, label, room);
     if (class_index < 0 || class_index >= map->classes)
-        return sn_fail(SENET_BAD_DATA, "class %" PRId64 " of '%s' is outside 0..%" PRId64, class_index, name, map->classes - 1);
+        return sn_fail(SENET_BAD_DATA, "class %" PRId64 " of '%s' is outside 0..%" PRId64, class_index, name,
+                       map->classes - 1);
     if (map->class_of[label] != UNSET) return sn_fail(SENET_BAD_DATA, "'%s' is there a second time", name);
     if (map->label_of[class_index] != UNSET)
         return sn_fail(SENET_BAD_DATA, "class %" PRId64 " is given to '%s' and to '%s'", class_index,
@@ -77,13 +79,13 @@ static senet_status map_finish(label_map *map, sn_dataset *dataset)
     char room[32];
     for (int64_t k = 0; k < dataset->info.classes; k++)
         if (map->class_of[k] == UNSET)
-            return sn_fail(SENET_BAD_DATA, "%s: no class for '%s' of the data", map->source, label_text(dataset, k, room));
+            return sn_fail(SENET_BAD_DATA, "%s: no class for '%s' of the data", map->source,
+                           label_text(dataset, k, room));
     for (int64_t k = 0; k < map->classes; k++) {
         const int32_t label = map->label_of[k];
         if (map->names[k]) continue;
-        map->names[k] = label != UNSET && dataset->info.labels
-                            ? dataset->info.labels[label]
-                            : sn_arena_printf(&dataset->names, "class %" PRId64, k);
+        map->names[k] = label != UNSET && dataset->info.labels ? dataset->info.labels[label]
+                                                               : sn_arena_printf(&dataset->names, "class %" PRId64, k);
         if (!map->names[k]) return sn_fail_memory(32, "a class name");
     }
     dataset->class_of = map->class_of;
@@ -122,8 +124,10 @@ static int64_t find_name(const named *sorted, int64_t count, const char *name)
     int64_t low = 0, high = count;
     while (low < high) {
         const int64_t middle = (low + high) / 2;
-        if (strcmp(sorted[middle].name, name) < 0) low = middle + 1;
-        else high = middle;
+        if (strcmp(sorted[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
     if (low == count || strcmp(sorted[low].name, name) != 0) return -1;
     return low + 1 < count && strcmp(sorted[low + 1].name, name) == 0 ? -1 : sorted[low].number;
@@ -154,7 +158,8 @@ static bool split_named(char *line, int64_t *index, char **name)
     return true;
 }
 
-/* The label of the data that a name of the file means: a class name, or the number where the data has no names; -1: none. */
+/* The label of the data that a name of the file means: a class name, or the number where the data has no names; -1:
+ * none. */
 static int64_t label_named(const label_map *map, const named *sorted, const char *name)
 {
     int64_t label;
@@ -170,9 +175,9 @@ static map_form form_of(const char *line)
 {
     char *copy = strdup(line), *name;
     int64_t index;
-    map_form form = sn_parse_int64(line, &index)                     ? FORM_BARE
+    map_form form = sn_parse_int64(line, &index)                  ? FORM_BARE
                     : copy && split_numbered(copy, &index, &name) ? FORM_NUMBERED
-                                                                     : FORM_NAMED;
+                                                                  : FORM_NAMED;
     free(copy);
     return form;
 }
@@ -215,8 +220,8 @@ static senet_status read_map(label_map *map, sn_arena *arena, sn_lines *lines, c
     for (char *line; (line = sn_lines_next(lines)) != NULL;) {
         if (read == 0 && is_heading(line)) continue;
         if (read == 0) form = form_of(line);
-        senet_status status = form == FORM_BARE ? add_bare_line(map, line, read)
-                                                : add_named_line(map, arena, sorted, line, form);
+        senet_status status =
+            form == FORM_BARE ? add_bare_line(map, line, read) : add_named_line(map, arena, sorted, line, form);
         read++;
         if (status != SENET_OK) return sn_fail_context(status, "%s: line %" PRId64, map->source, lines->number);
     }
@@ -269,8 +274,8 @@ static senet_status map_by_name(label_map *map, const named *labels, const named
         int64_t found = find_name(labels, map->classes, info->labels[k]);
         if (found < 0) found = find_name(words, map->classes, info->labels[k]);
         if (found < 0)
-            return sn_fail(SENET_BAD_DATA, "class '%s' of %s is not among the %" PRId64 " labels of the network", info->labels[k],
-                           info->name, map->classes);
+            return sn_fail(SENET_BAD_DATA, "class '%s' of %s is not among the %" PRId64 " labels of the network",
+                           info->labels[k], info->name, map->classes);
         SN_RETURN_IF_FAILED(map_set(map, k, found));
     }
     return SENET_OK;
@@ -279,7 +284,8 @@ static senet_status map_by_name(label_map *map, const named *labels, const named
 senet_status sn_dataset_map_names(sn_dataset *dataset, const char *const *labels, int64_t classes)
 {
     if (!dataset->info.labels)
-        return sn_fail(SENET_BAD_DATA, "the classes of %s have no names to find among the network's labels", dataset->info.name);
+        return sn_fail(SENET_BAD_DATA, "the classes of %s have no names to find among the network's labels",
+                       dataset->info.name);
     label_map map = {0};
     char **words = first_words(labels, classes);
     named *sorted_labels = sort_names(labels, classes);

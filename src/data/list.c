@@ -1,9 +1,10 @@
 /* list.c - "list:FILE": a text file that names pictures and their labels.
  *
- * A line is a path and a label, parted by a tab, a comma or a space; the label comes last, so a path may hold any of them.
- * Labels are whole numbers from 0, or class names where a classes.txt (one a line) lies beside the list.  Relative paths begin
- * at the list's folder.  A first line such as "path,label" is passed over, as are blank lines and those that begin with '#'.
- * The list serves both splits; "list:DIR" takes DIR/train.txt for one and DIR/val.txt for the other. */
+ * A line is a path and a label, parted by a tab, a comma or a space; the label comes last, so a path may hold any of
+ * them. Labels are whole numbers from 0, or class names where a classes.txt (one a line) lies beside the list. Relative
+ * paths begin at the list's folder.  A first line such as "path,label" is passed over, as are blank lines and those
+ * that begin with '#'. The list serves both splits; "list:DIR" takes DIR/train.txt for one and DIR/val.txt for the
+ * other. */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
 #include <stdlib.h>
@@ -72,12 +73,14 @@ static bool cut(char *line, const char *separators, char **label)
     while (at > line && !strchr(separators, at[-1])) at--;
     if (at == line) return false;
     *label = at + strspn(at, " \t");
-    for (at--; at > line && (at[-1] == ' ' || at[-1] == '\t'); at--) {}
+    for (at--; at > line && (at[-1] == ' ' || at[-1] == '\t'); at--) {
+    }
     *at = '\0';
     return at > line && **label;
 }
 
-/* Parts a line into path and label: at a tab if there is one, else at the last comma if a label follows, else at a space. */
+/* Parts a line into path and label: at a tab if there is one, else at the last comma if a label follows, else at a
+ * space. */
 static bool part(const sn_photographs *set, char *line, char **text)
 {
     int64_t unused;
@@ -99,19 +102,22 @@ static bool is_header(const char *path, const char *label)
 static senet_status fail_label(const sn_photographs *set, const char *file, int64_t line, const char *text)
 {
     if (set->base.info.labels)
-        return sn_fail(SENET_BAD_DATA, "%s: line %" PRId64 ": label '%s' is neither a class of classes.txt nor a number of 0..%" PRId64,
+        return sn_fail(SENET_BAD_DATA,
+                       "%s: line %" PRId64 ": label '%s' is neither a class of classes.txt nor a number of 0..%" PRId64,
                        file, line, text, set->base.info.classes - 1);
     return sn_fail(SENET_BAD_DATA, "%s: line %" PRId64 ": label '%s' is not a whole number of 0..%d", file, line, text,
                    MOST_CLASSES - 1);
 }
 
-static senet_status add_line(sn_photographs *set, const char *file, const char *folder, const sn_lines *lines, char *line)
+static senet_status add_line(sn_photographs *set, const char *file, const char *folder, const sn_lines *lines,
+                             char *line)
 {
     const bool named = set->base.info.labels != NULL;
     char *text = NULL;
     int64_t label;
     if (!part(set, line, &text))
-        return sn_fail(SENET_BAD_DATA, "%s: line %" PRId64 ": '%s' is not a path and a label", file, lines->number, line);
+        return sn_fail(SENET_BAD_DATA, "%s: line %" PRId64 ": '%s' is not a path and a label", file, lines->number,
+                       line);
     if (set->base.info.count == 0 && is_header(line, text)) return SENET_OK;
     if (!read_label(set, text, &label) || label < 0 || label >= (named ? set->base.info.classes : MOST_CLASSES))
         return fail_label(set, file, lines->number, text);

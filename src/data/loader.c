@@ -80,7 +80,8 @@ struct sn_loader {
 /* ---- filling a slot ---- */
 
 /* Sample i of the slot's batch, from that place of the order. */
-static senet_status fill_sample(const sn_loader *loader, loader_worker *worker, loader_slot *slot, int64_t i, int64_t place)
+static senet_status fill_sample(const sn_loader *loader, loader_worker *worker, loader_slot *slot, int64_t i,
+                                int64_t place)
 {
     const sn_loader_options *options = &loader->options;
     const sn_preparation *preparation = &loader->preparation;
@@ -90,9 +91,9 @@ static senet_status fill_sample(const sn_loader *loader, loader_worker *worker, 
     const uint64_t drawn = (uint64_t)(options->class_aware ? place : index);
     const int64_t first = i * preparation->views_count;
     slot->keys[i] = sn_rng_key(options->seed, SN_RNG_DROPOUT, epoch, drawn);
-    return sn_prepare_sample(preparation, index, sn_rng_key(options->seed, SN_RNG_AUGMENT, epoch, drawn), worker->scratch,
-                             slot->pixels + (size_t)first * preparation->picture_bytes, slot->rects + 8 * first,
-                             &slot->labels[i]);
+    return sn_prepare_sample(preparation, index, sn_rng_key(options->seed, SN_RNG_AUGMENT, epoch, drawn),
+                             worker->scratch, slot->pixels + (size_t)first * preparation->picture_bytes,
+                             slot->rects + 8 * first, &slot->labels[i]);
 }
 
 /* Notes the picture of sample i as bad, with the message of the failure. */
@@ -108,7 +109,8 @@ static senet_status note_bad(loader_slot *slot, int64_t i)
 }
 
 /* Sample i of the batch, or the next good one in the order where it is bad and may be skipped. */
-static senet_status fill_place(const sn_loader *loader, loader_worker *worker, loader_slot *slot, int64_t i, int64_t place)
+static senet_status fill_place(const sn_loader *loader, loader_worker *worker, loader_slot *slot, int64_t i,
+                               int64_t place)
 {
     const int64_t count = loader->order.count, most = count < MOST_SKIPPED ? count : MOST_SKIPPED;
     for (int64_t skipped = 0;; skipped++) {
@@ -194,8 +196,8 @@ static senet_status create_slot(const sn_loader *loader, loader_slot *slot)
     int64_t pictures, pixels;
     if (!sn_multiply(count, preparation->views_count, &pictures) ||
         !sn_multiply(pictures, (int64_t)preparation->picture_bytes, &pixels) || pixels > INT64_MAX / 4)
-        return sn_fail(SENET_USAGE, "loader: %" PRId64 " x %" PRId64 " pictures of %zu bytes do not fit in memory", count,
-                       preparation->views_count, preparation->picture_bytes);
+        return sn_fail(SENET_USAGE, "loader: %" PRId64 " x %" PRId64 " pictures of %zu bytes do not fit in memory",
+                       count, preparation->views_count, preparation->picture_bytes);
     const size_t small = sn_align((size_t)count * 8, SN_ALIGNMENT); /* room for one 8-byte value a sample */
     const size_t pixels_room = sn_align((size_t)pixels, SN_ALIGNMENT);
     const size_t bytes = pixels_room + 3 * small + (size_t)pictures * 8 * sizeof *slot->rects;
@@ -353,7 +355,8 @@ static senet_status report_bad(sn_loader *loader, loader_slot *slot)
         loader->reported[bad->index / 8] |= bit;
         loader->skipped++;
         const char *path = sn_dataset_path(loader->dataset, bad->index);
-        if (loader->options.report_bad) loader->options.report_bad(loader->options.context, path ? path : "", bad->message);
+        if (loader->options.report_bad)
+            loader->options.report_bad(loader->options.context, path ? path : "", bad->message);
     }
     forget_bad(slot);
     return SENET_OK;

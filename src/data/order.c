@@ -62,5 +62,6 @@ int64_t sn_order_at(const sn_order *order, int64_t epoch, int64_t place)
 {
     if (order->members) return class_aware_at(order, epoch * order->taken + place);
     if (!order->shuffle) return place;
-    return sn_permutation_at(sn_rng_key(order->seed, SN_RNG_SHUFFLE, (uint64_t)epoch, STREAM_SAMPLES), order->count, place);
+    return sn_permutation_at(sn_rng_key(order->seed, SN_RNG_SHUFFLE, (uint64_t)epoch, STREAM_SAMPLES), order->count,
+                             place);
 }

@@ -15,8 +15,8 @@ typedef struct sn_order {
     int64_t classes;  /* that have samples */
 } sn_order;
 
-/* Class-aware sampling (RECIPES 1, after Relay Backpropagation): the classes are walked through in shuffled rounds, and each
- * class through its samples in shuffled rounds of its own; rounds go on across epochs. */
+/* Class-aware sampling (RECIPES 1, after Relay Backpropagation): the classes are walked through in shuffled rounds, and
+ * each class through its samples in shuffled rounds of its own; rounds go on across epochs. */
 senet_status sn_order_create(const sn_dataset *dataset, const sn_loader_options *options, sn_order *order);
 void sn_order_free(sn_order *order);
 /* The sample at `place` (0..count-1) of the epoch: a function of the seed, the epoch and the place alone. */

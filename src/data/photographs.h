@@ -1,4 +1,5 @@
-/* photographs.h - data sets of picture files: the paths and labels behind folder:, list: and tar:; private to src/data. */
+/* photographs.h - data sets of picture files: the paths and labels behind folder:, list: and tar:; private to src/data.
+ */
 #ifndef SN_DATA_PHOTOGRAPHS_H
 #define SN_DATA_PHOTOGRAPHS_H
 
@@ -16,7 +17,8 @@ typedef struct sn_photographs {
     sn_arena arena; /* class names, root */
 } sn_photographs;
 
-/* Fills `set` (zeroed, perhaps the first member of a larger one) with the functions of a kind whose samples are files. */
+/* Fills `set` (zeroed, perhaps the first member of a larger one) with the functions of a kind whose samples are files.
+ */
 void sn_photographs_begin(sn_photographs *set, const char *kind);
 senet_status sn_photographs_add(sn_photographs *set, const char *path, int32_t label);
 /* "FOLDER/" as the root that relative paths begin from. */

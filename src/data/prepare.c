@@ -17,8 +17,8 @@ enum { MOST_VIEWS = 4096 };
 
 static bool is_empty(const sn_augment *augment)
 {
-    return augment->area_max == 0 && augment->pad == 0 && !augment->flip && augment->rotate == 0 && augment->jitter == 0 &&
-           augment->cutout == 0;
+    return augment->area_max == 0 && augment->pad == 0 && !augment->flip && augment->rotate == 0 &&
+           augment->jitter == 0 && augment->cutout == 0;
 }
 
 static senet_status check_kind(const sn_dataset_info *info, const sn_loader_options *options)
@@ -27,15 +27,18 @@ static senet_status check_kind(const sn_dataset_info *info, const sn_loader_opti
     if (options->views_count < 0 || options->views_count > MOST_VIEWS || (options->views_count > 0 && !options->views))
         return sn_fail(SENET_USAGE, "loader: %d views are outside 0..%d", options->views_count, MOST_VIEWS);
     if (info->photographs && !how)
-        return sn_fail(SENET_USAGE, "loader: the pictures of %s have sizes of their own; which one they get is not said",
+        return sn_fail(SENET_USAGE,
+                       "loader: the pictures of %s have sizes of their own; which one they get is not said",
                        info->name);
     if (info->real && (how || options->views_count > 0))
         return sn_fail(SENET_USAGE, "loader: %s holds tensors, which cannot be cropped or resized", info->name);
-    if (options->views_count > 0 && !how) return sn_fail(SENET_USAGE, "loader: views, but no size of the input is given");
+    if (options->views_count > 0 && !how)
+        return sn_fail(SENET_USAGE, "loader: views, but no size of the input is given");
     if (how && (how->height < 1 || how->width < 1))
         return sn_fail(SENET_USAGE, "loader: pictures cannot become %d x %d", how->height, how->width);
     if (info->photographs && how->interpolation == SN_INTERPOLATION_NONE)
-        return sn_fail(SENET_USAGE, "loader: the pictures of %s are of any size; interpolation 'none' cannot make them %d x %d",
+        return sn_fail(SENET_USAGE,
+                       "loader: the pictures of %s are of any size; interpolation 'none' cannot make them %d x %d",
                        info->name, how->height, how->width);
     return SENET_OK;
 }
@@ -45,9 +48,11 @@ static senet_status check_crop(const sn_dataset_info *info, const sn_loader_opti
     const sn_augment *augment = &options->augment;
     if (augment->area_max == 0) return SENET_OK;
     if (!options->prepare)
-        return sn_fail(SENET_USAGE, "loader: a random-resized crop of the pictures of %s, but no size to resize it to", info->name);
+        return sn_fail(SENET_USAGE, "loader: a random-resized crop of the pictures of %s, but no size to resize it to",
+                       info->name);
     if (!(augment->area_min > 0 && augment->area_min <= augment->area_max && augment->area_max <= 1))
-        return sn_fail(SENET_USAGE, "loader: a crop of %g to %g of the picture; must be above 0, ascending and at most 1",
+        return sn_fail(SENET_USAGE,
+                       "loader: a crop of %g to %g of the picture; must be above 0, ascending and at most 1",
                        augment->area_min, augment->area_max);
     if (!(augment->aspect >= 1 && augment->aspect <= 100))
         return sn_fail(SENET_USAGE, "loader: crops of aspect %g; must be between 1 and 100", augment->aspect);
@@ -69,7 +74,8 @@ static senet_status check_augment(const sn_preparation *p, const sn_loader_optio
     if (augment->jitter < 0 || augment->jitter > 255)
         return sn_fail(SENET_USAGE, "loader: jitter of %d is outside 0..255", augment->jitter);
     if (p->dataset->info.real && (augment->rotate > 0 || augment->jitter > 0))
-        return sn_fail(SENET_USAGE, "loader: %s holds tensors, which are neither rotated nor jittered", p->dataset->info.name);
+        return sn_fail(SENET_USAGE, "loader: %s holds tensors, which are neither rotated nor jittered",
+                       p->dataset->info.name);
     if (augment->rotate > 0 && augment->pad > 0)
         return sn_fail(SENET_USAGE, "loader: padding by %d and rotation by %g degrees: only one of them is possible",
                        augment->pad, augment->rotate);
@@ -91,7 +97,8 @@ static senet_status copy_views(const sn_loader_options *options, sn_preparation 
     return SENET_OK;
 }
 
-senet_status sn_preparation_create(const sn_dataset *dataset, const sn_loader_options *options, sn_preparation *preparation)
+senet_status sn_preparation_create(const sn_dataset *dataset, const sn_loader_options *options,
+                                   sn_preparation *preparation)
 {
     const sn_dataset_info *info = &dataset->info;
     int64_t bytes;
@@ -156,7 +163,8 @@ static void choose(void *context, int width, int height, sn_wanted *wanted)
     const sn_crop crop =
         p->augment.area_max > 0 ? sn_crop_sample(&p->augment, width, height, c->key) : (sn_crop){.found = false};
     c->crops = crop.found;
-    if (crop.found) *wanted = (sn_wanted){.left = crop.left, .top = crop.top, .width = crop.width, .height = crop.height};
+    if (crop.found)
+        *wanted = (sn_wanted){.left = crop.left, .top = crop.top, .width = crop.width, .height = crop.height};
     if (!p->fast_decode) return;
     if (crop.found) {
         wanted->least_width = p->width;
@@ -224,7 +232,8 @@ static void mean_colour(const sn_preparation *p, uint8_t rgb[3])
 }
 
 /* One picture through the augmentation, `from` to `out` (the same where nothing moves). */
-static void augment_picture(const sn_preparation *p, const sn_augment_draw *draw, uint64_t key, uint8_t *from, uint8_t *out)
+static void augment_picture(const sn_preparation *p, const sn_augment_draw *draw, uint64_t key, uint8_t *from,
+                            uint8_t *out)
 {
     const bool rotates = p->augment.rotate > 0;
     if (rotates) { /* moved into out, then turned by way of `from` */
@@ -236,7 +245,8 @@ static void augment_picture(const sn_preparation *p, const sn_augment_draw *draw
     } else if (p->moves)
         sn_augment_copy(draw, p->height, p->width, p->pixel_bytes, from, out);
     if (p->augment.jitter > 0) sn_augment_jitter(p->augment.jitter, key, out, p->picture_bytes);
-    if (p->dataset->info.real) sn_augment_clear_cut(draw, p->width, p->pixel_bytes, out); /* bytes: the op `normalize` does it */
+    if (p->dataset->info.real)
+        sn_augment_clear_cut(draw, p->width, p->pixel_bytes, out); /* bytes: the op `normalize` does it */
 }
 
 senet_status sn_prepare_sample(const sn_preparation *p, int64_t index, uint64_t key, void *scratch, uint8_t *pixels,

@@ -1,4 +1,5 @@
-/* prepare.h - from a sample of a data set to its pixels in a batch: decoding, views or the training crop, augmentation. */
+/* prepare.h - from a sample of a data set to its pixels in a batch: decoding, views or the training crop, augmentation.
+ */
 #ifndef SN_DATA_PREPARE_H
 #define SN_DATA_PREPARE_H
 
@@ -19,12 +20,13 @@ typedef struct sn_preparation {
 } sn_preparation;
 
 /* Checks the options that concern pictures, and copies them. */
-senet_status sn_preparation_create(const sn_dataset *dataset, const sn_loader_options *options, sn_preparation *preparation);
+senet_status sn_preparation_create(const sn_dataset *dataset, const sn_loader_options *options,
+                                   sn_preparation *preparation);
 void sn_preparation_free(sn_preparation *preparation);
 
-/* Writes the pictures of sample `index` (all its views) to `pixels`, its rectangles (8 numbers a view) and its label; `key` is
- * what its augmentation depends on.  scratch: room for one picture. */
-senet_status sn_prepare_sample(const sn_preparation *preparation, int64_t index, uint64_t key, void *scratch, uint8_t *pixels,
-                               int32_t *rects, int32_t *label);
+/* Writes the pictures of sample `index` (all its views) to `pixels`, its rectangles (8 numbers a view) and its label;
+ * `key` is what its augmentation depends on.  scratch: room for one picture. */
+senet_status sn_prepare_sample(const sn_preparation *preparation, int64_t index, uint64_t key, void *scratch,
+                               uint8_t *pixels, int32_t *rects, int32_t *label);
 
 #endif

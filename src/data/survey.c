@@ -18,7 +18,7 @@ typedef struct picture_report {
     char *message; /* of what is wrong, or NULL */
     sn_problem_kind kind;
     int32_t label;
-    int width, height; /* 0: not read */
+    int width, height;         /* 0: not read */
     double mean[3], square[3]; /* of its values in 0..255, and of their squares */
     uint64_t content;
     bool no_memory;
@@ -67,7 +67,8 @@ static senet_status read_photograph(const sn_dataset *dataset, int64_t index, sn
     report->content = sn_fnv1a64(bytes, size) | 1; /* never 0 */
     senet_status status = sn_image_decode(bytes, size, path, false, image);
     if (status == SENET_OK && is_misnamed(path, bytes, size)) {
-        sn_fail(SENET_BAD_DATA, "%s: is %s, whatever its name says", path, (unsigned char)bytes[0] == 0x89 ? "a PNG" : "a JPEG");
+        sn_fail(SENET_BAD_DATA, "%s: is %s, whatever its name says", path,
+                (unsigned char)bytes[0] == 0x89 ? "a PNG" : "a JPEG");
         set_message(report, SN_PROBLEM_WRONG_TYPE, senet_last_error());
     }
     free(bytes);
@@ -111,7 +112,8 @@ typedef struct sums {
 /* Takes the message over. */
 static senet_status add_problem(sn_survey *survey, sn_problem_kind kind, int64_t index, char *message)
 {
-    if (!message || !sn_grow(&survey->problems, sizeof *survey->problems, &survey->problems_capacity, survey->problems_count + 1)) {
+    if (!message ||
+        !sn_grow(&survey->problems, sizeof *survey->problems, &survey->problems_capacity, survey->problems_count + 1)) {
         free(message);
         return sn_fail_memory((survey->problems_count + 1) * sizeof *survey->problems, "the list of problems");
     }
@@ -140,8 +142,8 @@ static senet_status add_report(sn_survey *survey, sums *all, int64_t index, pict
     return SENET_OK;
 }
 
-static senet_status read_all(const sn_dataset *dataset, int threads, sn_progress progress, void *context, sn_survey *survey,
-                             sums *all)
+static senet_status read_all(const sn_dataset *dataset, int threads, sn_progress progress, void *context,
+                             sn_survey *survey, sums *all)
 {
     chunk *c = malloc(sizeof *c);
     if (!c) return sn_fail_memory(sizeof *c, "reading pictures");
@@ -194,7 +196,8 @@ senet_status sn_survey_find_empty_classes(const sn_dataset *dataset, sn_survey *
     return SENET_OK;
 }
 
-senet_status sn_survey_run(const sn_dataset *dataset, int threads, sn_progress progress, void *context, sn_survey *survey)
+senet_status sn_survey_run(const sn_dataset *dataset, int threads, sn_progress progress, void *context,
+                           sn_survey *survey)
 {
     const sn_dataset_info *info = sn_dataset_describe(dataset);
     const size_t count = (size_t)info->count;
@@ -232,7 +235,8 @@ static int by_content(const void *a, const void *b)
     return (x->index > y->index) - (x->index < y->index);
 }
 
-static senet_status report_duplicates(const sn_dataset *const *splits, sn_survey *surveys, const content *all, size_t total)
+static senet_status report_duplicates(const sn_dataset *const *splits, sn_survey *surveys, const content *all,
+                                      size_t total)
 {
     for (size_t i = 1, first = 0; i < total; i++) {
         if (all[i].hash != all[first].hash) {

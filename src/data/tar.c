@@ -1,10 +1,11 @@
 /* tar.c - "tar:GLOB": shards of a data set, tar archives as WebDataset writes them.
  *
- * Members whose names are the same up to the first dot of the last part are one sample: "n01/0007.jpg" (or .jpeg, .png) and its
- * label, "n01/0007.cls" (a whole number) or "n01/0007.json" (an object whose "label" or "cls" is one); other members are passed
- * over.  Opening walks through the headers by libarchive and keeps where each picture lies; reading one is a pread.  That
- * takes archives as they are: a compressed one is refused.  Shards come in the order of their names and serve both splits;
- * "tar:DIR" is DIR/train*.tar for one and DIR/val*.tar for the other.  Compiled where CMake found libarchive. */
+ * Members whose names are the same up to the first dot of the last part are one sample: "n01/0007.jpg" (or .jpeg, .png)
+ * and its label, "n01/0007.cls" (a whole number) or "n01/0007.json" (an object whose "label" or "cls" is one); other
+ * members are passed over.  Opening walks through the headers by libarchive and keeps where each picture lies; reading
+ * one is a pread.  That takes archives as they are: a compressed one is refused.  Shards come in the order of their
+ * names and serve both splits; "tar:DIR" is DIR/train*.tar for one and DIR/val*.tar for the other.  Compiled where
+ * CMake found libarchive. */
 #ifdef SENET_WITH_ARCHIVE
 #define _GNU_SOURCE
 #include <archive.h>
@@ -53,8 +54,8 @@ static senet_status read_at(int file, const member *m, char *bytes, const char *
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return sn_fail(SENET_NO_INPUT, "%s: %s", path, strerror(errno));
         if (got == 0)
-            return sn_fail(SENET_BAD_DATA, "%s: truncated: the shard ends after %" PRId64 " of %" PRId64 " bytes", path, done,
-                           m->size);
+            return sn_fail(SENET_BAD_DATA, "%s: truncated: the shard ends after %" PRId64 " of %" PRId64 " bytes", path,
+                           done, m->size);
         done += got;
     }
     return SENET_OK;
@@ -146,7 +147,8 @@ static senet_status enter_sample(shard_reader *r, const char *name, const char *
 
 static senet_status fail_label(const shard_reader *r, const char *name, const char *text)
 {
-    return sn_fail(SENET_BAD_DATA, "%s/%s: label '%.40s' is not a whole number of 0..%d", r->path, name, text, MOST_CLASSES - 1);
+    return sn_fail(SENET_BAD_DATA, "%s/%s: label '%.40s' is not a whole number of 0..%d", r->path, name, text,
+                   MOST_CLASSES - 1);
 }
 
 /* "label" or "cls" of a JSON object; an object without either is no label. */
@@ -202,7 +204,8 @@ cleanup:
 static senet_status read_picture(shard_reader *r, const char *name, int64_t size)
 {
     sample *s = &r->current;
-    if (s->picture) return sn_fail(SENET_BAD_DATA, "%s: '%s' has two pictures, %s and %s", r->path, s->key, s->picture, name);
+    if (s->picture)
+        return sn_fail(SENET_BAD_DATA, "%s: '%s' has two pictures, %s and %s", r->path, s->key, s->picture, name);
     if (size > MOST_PICTURE_BYTES)
         return sn_fail(SENET_BAD_DATA, "%s/%s: a picture of %" PRId64 " bytes", r->path, name, size);
     s->where = (member){.shard = r->path, .offset = archive_filter_bytes(r->archive, -1), .size = size};
@@ -216,8 +219,8 @@ static senet_status read_member(shard_reader *r, struct archive_entry *entry)
     const int64_t size = archive_entry_size(entry), begin = archive_filter_bytes(r->archive, -1);
     if (!ending || archive_entry_filetype(entry) != AE_IFREG) return SENET_OK;
     if (size < 0 || begin > r->size - size)
-        return sn_fail(SENET_BAD_DATA, "%s: truncated: it ends inside %s, after %" PRId64 " of %" PRId64 " bytes", r->path, name,
-                       r->size > begin ? r->size - begin : 0, size);
+        return sn_fail(SENET_BAD_DATA, "%s: truncated: it ends inside %s, after %" PRId64 " of %" PRId64 " bytes",
+                       r->path, name, r->size > begin ? r->size - begin : 0, size);
     SN_RETURN_IF_FAILED(enter_sample(r, name, ending));
     if (strcmp(ending, ".cls") == 0 || strcmp(ending, ".json") == 0) return read_label(r, name, size, ending[1] == 'j');
     return sn_has_picture_name(ending) ? read_picture(r, name, size) : SENET_OK;
@@ -228,7 +231,12 @@ static senet_status check_plain(const char *path, int64_t *size)
 {
     static const struct {
         const char *start, *name;
-    } packers[] = {{"\x1F\x8B", "gzip"}, {"BZh", "bzip2"}, {"\xFD" "7zXZ", "xz"}, {"\x28\xB5\x2F\xFD", "zstd"}};
+    } packers[] = {{"\x1F\x8B", "gzip"},
+                   {"BZh", "bzip2"},
+                   {"\xFD"
+                    "7zXZ",
+                    "xz"},
+                   {"\x28\xB5\x2F\xFD", "zstd"}};
     char start[8] = "";
     struct stat about;
     const int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -239,7 +247,8 @@ static senet_status check_plain(const char *path, int64_t *size)
     if (!read) return sn_fail(SENET_NO_INPUT, "%s: %s", path, strerror(why));
     for (size_t i = 0; i < sizeof packers / sizeof *packers; i++)
         if (memcmp(start, packers[i].start, strlen(packers[i].start)) == 0)
-            return sn_fail(SENET_BAD_DATA, "%s: packed by %s, so that single pictures cannot be reached; unpack it to a plain .tar",
+            return sn_fail(SENET_BAD_DATA,
+                           "%s: packed by %s, so that single pictures cannot be reached; unpack it to a plain .tar",
                            path, packers[i].name);
     *size = about.st_size;
     return SENET_OK;
@@ -279,8 +288,10 @@ static senet_status index_shards(tar_set *set, const char *pattern, bool *any)
     senet_status status = SENET_OK;
     const int result = glob(pattern, GLOB_BRACE | GLOB_TILDE, NULL, &found);
     *any = result == 0;
-    if (result == GLOB_NOSPACE) status = sn_fail_memory(0, pattern);
-    else if (result == GLOB_ABORTED) status = sn_fail(SENET_NO_INPUT, "%s: a folder in it cannot be read", pattern);
+    if (result == GLOB_NOSPACE)
+        status = sn_fail_memory(0, pattern);
+    else if (result == GLOB_ABORTED)
+        status = sn_fail(SENET_NO_INPUT, "%s: a folder in it cannot be read", pattern);
     for (size_t i = 0; result == 0 && i < found.gl_pathc && status == SENET_OK; i++) {
         const char *path = sn_arena_strdup(&set->photographs.arena, found.gl_pathv[i]);
         status = path ? index_shard(set, path) : sn_fail_memory(strlen(found.gl_pathv[i]), pattern);
@@ -294,7 +305,8 @@ static senet_status fill(tar_set *set, const char *pattern, sn_split split)
     bool any;
     const char *chosen = pattern;
     if (sn_is_directory(pattern)) {
-        chosen = sn_arena_printf(&set->photographs.arena, "%s/%s*.tar", pattern, split == SN_SPLIT_TRAIN ? "train" : "val");
+        chosen =
+            sn_arena_printf(&set->photographs.arena, "%s/%s*.tar", pattern, split == SN_SPLIT_TRAIN ? "train" : "val");
         if (!chosen) return sn_fail_memory(strlen(pattern), pattern);
     }
     SN_RETURN_IF_FAILED(index_shards(set, chosen, &any));
@@ -305,7 +317,8 @@ static senet_status fill(tar_set *set, const char *pattern, sn_split split)
 
 static senet_status tar_open(const char *pattern, sn_split split, sn_dataset **dataset)
 {
-    if (!pattern || !*pattern) return sn_fail(SENET_USAGE, "data set 'tar': no files; write tar:GLOB, as in tar:train-*.tar");
+    if (!pattern || !*pattern)
+        return sn_fail(SENET_USAGE, "data set 'tar': no files; write tar:GLOB, as in tar:train-*.tar");
     tar_set *set = calloc(1, sizeof *set);
     if (!set) return sn_fail_memory(sizeof *set, pattern);
     sn_dataset *base = &set->photographs.base;

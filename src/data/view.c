@@ -127,8 +127,7 @@ static senet_status resize_part(const sn_image *image, area full, area part, con
     if (!sn_multiply(part.width, part.height, &bytes) || part.width < 1 || part.height < 1 || bytes > INT32_MAX / 3)
         return sn_fail(SENET_BAD_DATA, "a picture of %d x %d cannot become %lld x %lld pixels", image->width,
                        image->height, (long long)full.width, (long long)full.height);
-    sn_image between = {
-        .width = (int)part.width, .height = (int)part.height, .pixels = malloc((size_t)bytes * 3)};
+    sn_image between = {.width = (int)part.width, .height = (int)part.height, .pixels = malloc((size_t)bytes * 3)};
     if (!between.pixels) return sn_fail_memory((size_t)bytes * 3, "a resized picture");
     senet_status status = resample(image, full, part, how->interpolation, between.pixels);
     area whole = {.width = how->width, .height = how->height};

@@ -1,8 +1,9 @@
-/* view.h - how a picture of any size becomes one input of the network in an evaluation: resize, perhaps a square, crop, mirror.
+/* view.h - how a picture of any size becomes one input of the network in an evaluation: resize, perhaps a square, crop,
+ * mirror.
  *
- * A protocol is a list of views of one crop size: one centre crop (paper section 5.1), ten crops (four corners and the centre
- * of the resized picture, with mirrors), twelve (the same of a square-resized picture, and the whole of it), 144 (GoogLeNet:
- * four scales, three squares, six crops, mirrors). */
+ * A protocol is a list of views of one crop size: one centre crop (paper section 5.1), ten crops (four corners and the
+ * centre of the resized picture, with mirrors), twelve (the same of a square-resized picture, and the whole of it), 144
+ * (GoogLeNet: four scales, three squares, six crops, mirrors). */
 #ifndef SN_DATA_VIEW_H
 #define SN_DATA_VIEW_H
 
@@ -27,8 +28,8 @@ typedef enum sn_view_crop {
 
 typedef struct sn_view {
     sn_view_resize resize;
-    int side; /* pixels; at least the crop's side.  Of an input that is not square: of the box of the input's shape that the
-                 resized picture covers, along the input's shorter side */
+    int side; /* pixels; at least the crop's side.  Of an input that is not square: of the box of the input's shape that
+                 the resized picture covers, along the input's shorter side */
     sn_view_square square;
     sn_view_crop crop;
     bool mirror;
@@ -37,10 +38,10 @@ typedef struct sn_view {
 /* The one view that a weights file's preprocessing asks for: shorter side to floor(size / crop_pct), centre crop. */
 sn_view sn_view_of(const sn_preprocess *how);
 
-/* Writes the view of `image`, how->height x how->width x 3 RGB bytes, to `pixels`.  how->interpolation is the filter; it also
- * says where a centre crop begins: at round-half-even((n - size) / 2) with Pillow's filters (torchvision, timm), at
- * floor((n - size) / 2) with OpenCV's (the paper's evaluation).  "none" takes only pictures that need no resizing.  A picture
- * that is resized to less than the crop is an error that names both sizes. */
+/* Writes the view of `image`, how->height x how->width x 3 RGB bytes, to `pixels`.  how->interpolation is the filter;
+ * it also says where a centre crop begins: at round-half-even((n - size) / 2) with Pillow's filters (torchvision,
+ * timm), at floor((n - size) / 2) with OpenCV's (the paper's evaluation).  "none" takes only pictures that need no
+ * resizing.  A picture that is resized to less than the crop is an error that names both sizes. */
 senet_status sn_view_apply(const sn_view *view, const sn_preprocess *how, const sn_image *image, uint8_t *pixels);
 
 /* The same of sn_view_of(how). */

@@ -16,9 +16,9 @@ typedef struct sn_pixels {
     size_t stride; /* bytes from a row to the next */
 } sn_pixels;
 
-/* Reads a picture of any kind a user may have: greyscale, CMYK/YCCK JPEG, 16-bit, palette and alpha PNG (alpha over white)
- * become RGB.  exif: turn the picture as its EXIF orientation says.  Errors name the file, what is wrong and where. Pictures
- * above 2^28 pixels are refused. */
+/* Reads a picture of any kind a user may have: greyscale, CMYK/YCCK JPEG, 16-bit, palette and alpha PNG (alpha over
+ * white) become RGB.  exif: turn the picture as its EXIF orientation says.  Errors name the file, what is wrong and
+ * where. Pictures above 2^28 pixels are refused. */
 senet_status sn_image_read(const char *path, bool exif, sn_image *image);
 senet_status sn_image_decode(const void *bytes, size_t size, const char *name, bool exif, sn_image *image);
 void sn_image_free(sn_image *image);
@@ -30,9 +30,9 @@ typedef struct sn_wanted {
 } sn_wanted;
 /* Chooses it when the size of the upright picture is known. */
 typedef void (*sn_image_chooser)(void *context, int width, int height, sn_wanted *wanted);
-/* Decodes what is wanted and as little more as possible; *part is the rectangle, in *image.  Where it comes as it is, its pixels
- * are those of sn_image_decode.  JPEGs are reduced by libjpeg's scaled transforms, to a half, a quarter or an eighth; in a
- * reduced picture the rectangle is rounded outwards. */
+/* Decodes what is wanted and as little more as possible; *part is the rectangle, in *image.  Where it comes as it is,
+ * its pixels are those of sn_image_decode.  JPEGs are reduced by libjpeg's scaled transforms, to a half, a quarter or
+ * an eighth; in a reduced picture the rectangle is rounded outwards. */
 senet_status sn_image_decode_part(const void *bytes, size_t size, const char *name, bool exif, sn_image_chooser choose,
                                   void *context, sn_image *image, sn_pixels *part);
 

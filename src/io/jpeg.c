@@ -4,8 +4,8 @@
  * with a warning is passed over here too, as by every viewer: data sets in use have such pictures.
  *
  * Of a picture that is wanted in part only the rows and columns of the part are decoded, with a margin around them: the
- * library's smooth upsampling of colours looks at the neighbours.  The rows below are not read, unless the file has no end
- * marker, and so may be truncated. */
+ * library's smooth upsampling of colours looks at the neighbours.  The rows below are not read, unless the file has no
+ * end marker, and so may be truncated. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdio.h>
@@ -190,7 +190,8 @@ static void read_rows(jpeg_reader *r)
 {
     sn_image *image = &r->picture->image;
     while (r->jpeg.output_scanline < (JDIMENSION)(r->first_row + image->height)) {
-        uint8_t *rgb = image->pixels + (size_t)(r->jpeg.output_scanline - (JDIMENSION)r->first_row) * (size_t)image->width * 3;
+        uint8_t *rgb =
+            image->pixels + (size_t)(r->jpeg.output_scanline - (JDIMENSION)r->first_row) * (size_t)image->width * 3;
         JSAMPROW row = r->cmyk_row ? r->cmyk_row : rgb;
         jpeg_read_scanlines(&r->jpeg, &row, 1);
         if (r->cmyk_row) cmyk_to_rgb(r->cmyk_row, r->jpeg.saw_Adobe_marker, image->width, rgb);
@@ -204,7 +205,8 @@ static void choose_scale(jpeg_reader *r, const sn_wanted *wanted)
 {
     r->jpeg.scale_num = r->jpeg.scale_denom = 8;
     if (wanted->least_width < 1 || wanted->least_height < 1) return;
-    while (r->jpeg.scale_num > 1 && (int64_t)wanted->width * (r->jpeg.scale_num / 2) >= (int64_t)wanted->least_width * 8 &&
+    while (r->jpeg.scale_num > 1 &&
+           (int64_t)wanted->width * (r->jpeg.scale_num / 2) >= (int64_t)wanted->least_width * 8 &&
            (int64_t)wanted->height * (r->jpeg.scale_num / 2) >= (int64_t)wanted->least_height * 8)
         r->jpeg.scale_num /= 2;
 }
@@ -232,7 +234,8 @@ static sn_wanted begin_part(jpeg_reader *r)
     r->first_row = top > MARGIN ? top - MARGIN : 0;
     senet_status status = sn_picture_allocate(r->picture, r->jpeg.output_width, bottom - r->first_row);
     if (status != SENET_OK) fail(r, status);
-    return (sn_wanted){.left = left - (int)begin, .top = top - r->first_row, .width = right - left, .height = bottom - top};
+    return (sn_wanted){
+        .left = left - (int)begin, .top = top - r->first_row, .width = right - left, .height = bottom - top};
 }
 
 /* A file that has its end marker is not truncated; of one that has none, the rest is decoded to see how far it goes. */

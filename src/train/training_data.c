@@ -37,7 +37,8 @@ static senet_status hash_sample(const sn_dataset *dataset, int64_t index, uint64
     return SENET_OK;
 }
 
-/* What tells one data set from another: its description and a hash over a few samples spread evenly.  The path is not in it. */
+/* What tells one data set from another: its description and a hash over a few samples spread evenly.  The path is not
+ * in it. */
 static senet_status fingerprint_data(sn_training *t)
 {
     const sn_dataset_info *info = sn_dataset_describe(t->train_set);
@@ -77,8 +78,8 @@ senet_status sn_training_open_data(sn_training *t)
     SN_RETURN_IF_FAILED(open_split(t, SN_SPLIT_VAL, &t->val_set));
     const sn_dataset_info *val = sn_dataset_describe(t->val_set);
     if (val->count < 1 || val->height != train->height || val->width != train->width || val->real != train->real)
-        return sn_fail(SENET_BAD_DATA, "data set '%s': %lld validation pictures of %dx%d, training has %dx%d", t->config.data,
-                       (long long)val->count, val->height, val->width, train->height, train->width);
+        return sn_fail(SENET_BAD_DATA, "data set '%s': %lld validation pictures of %dx%d, training has %dx%d",
+                       t->config.data, (long long)val->count, val->height, val->width, train->height, train->width);
     if (val->classes > train->classes)
         return sn_fail(SENET_BAD_DATA, "data set '%s': %lld classes in validation, %lld in training", t->config.data,
                        (long long)val->classes, (long long)train->classes);
@@ -87,16 +88,16 @@ senet_status sn_training_open_data(sn_training *t)
 
 /* ---- the network's input ---- */
 
-/* Pictures are normalised by their own set's statistics; tensors come normalised.  Photographs get the size that the user
- * names or the network's own; the others have theirs. */
+/* Pictures are normalised by their own set's statistics; tensors come normalised.  Photographs get the size that the
+ * user names or the network's own; the others have theirs. */
 senet_status sn_training_choose_input(sn_training *t)
 {
     const sn_dataset_info *info = sn_dataset_describe(t->train_set);
     const int size = t->config.input_size > 0 ? t->config.input_size : t->spec.native_size;
     if (!info->photographs && t->config.input_size > 0 &&
         (info->height != t->config.input_size || info->width != t->config.input_size))
-        return sn_fail(SENET_USAGE, "input size %d: the pictures of %s have %dx%d", t->config.input_size, t->config.data,
-                       info->height, info->width);
+        return sn_fail(SENET_USAGE, "input size %d: the pictures of %s have %dx%d", t->config.input_size,
+                       t->config.data, info->height, info->width);
     t->preprocess = sn_preprocess_default(info->photographs ? size : info->height);
     if (info->photographs) {
         t->preprocess.crop_pct = 0.875f;
@@ -134,7 +135,8 @@ senet_status sn_training_start_loader(sn_training *t)
                                  .prepare = prepares ? &how : NULL,
                                  .exif = !t->config.no_exif,
                                  .fast_decode = t->config.fast_decode,
-                                 .on_bad = t->config.on_bad == SN_ON_BAD_FAIL ? SN_BAD_PICTURE_FAIL : SN_BAD_PICTURE_SKIP,
+                                 .on_bad =
+                                     t->config.on_bad == SN_ON_BAD_FAIL ? SN_BAD_PICTURE_FAIL : SN_BAD_PICTURE_SKIP,
                                  .report_bad = sn_training_report_bad,
                                  .context = t};
     SN_RETURN_IF_FAILED(sn_loader_create(t->train_set, &options, &t->loader));

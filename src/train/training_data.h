@@ -1,4 +1,5 @@
-/* training_data.h - the pictures of a training: opening them, the size they get, the loader, what becomes of bad ones. */
+/* training_data.h - the pictures of a training: opening them, the size they get, the loader, what becomes of bad ones.
+ */
 #ifndef SN_TRAIN_TRAINING_DATA_H
 #define SN_TRAIN_TRAINING_DATA_H
 

@@ -36,8 +36,10 @@ static char *make_photographs(void)
     for (int k = 0, n = 0; k < 3; k++)
         for (int i = 0; i < counts[k]; i++, n++) {
             snprintf(name, sizeof name, "%c/%d.%s", 'a' + k, i, n % 2 ? "png" : "jpg");
-            if (n % 2) put_png(folder, name, 30 + n, 25 - n);
-            else put_jpeg(folder, name, 20 + 3 * n, 60 - 5 * n);
+            if (n % 2)
+                put_png(folder, name, 30 + n, 25 - n);
+            else
+                put_jpeg(folder, name, 20 + 3 * n, 60 - 5 * n);
         }
     return folder;
 }
@@ -92,8 +94,9 @@ static double distance_from_uniform(double *values, int n, double low, double hi
     return largest;
 }
 
-/* Where every attempt fits (at most 40% of a square picture, sides at most sqrt(0.4 * 4 / 3) of its own), nothing is rejected:
- * area and offsets are uniform; the ratio is uniform in 3/4..4/3, or its reciprocal is, half of the time each. */
+/* Where every attempt fits (at most 40% of a square picture, sides at most sqrt(0.4 * 4 / 3) of its own), nothing is
+ * rejected: area and offsets are uniform; the ratio is uniform in 3/4..4/3, or its reciprocal is, half of the time
+ * each. */
 static void the_crop_has_the_distribution_of_its_definition(void **state)
 {
     (void)state;
@@ -151,8 +154,8 @@ static void a_training_picture_is_its_crop_resized(void **state)
     (void)state;
     char *folder = make_photographs();
     sn_dataset *set = open_folder(folder);
-    sn_loader *loader =
-        start(set, &(sn_loader_options){.batch = 9, .shuffle = true, .seed = 5, .prepare = &input, .augment = imagenet});
+    sn_loader *loader = start(
+        set, &(sn_loader_options){.batch = 9, .shuffle = true, .seed = 5, .prepare = &input, .augment = imagenet});
     int flips = 0;
     for (int epoch = 0; epoch < 4; epoch++) {
         const sn_batch *batch = next(loader);
@@ -196,8 +199,7 @@ static void quarter_turns_are_exact(void **state)
     sn_augment_draw draw = {.angle = 90}; /* counter-clockwise: the right column becomes the top row */
     sn_augment_rotate(&draw, 8, 8, corners, picture, out);
     for (int y = 0; y < 8; y++)
-        for (int x = 0; x < 8; x++)
-            assert_memory_equal(out + (y * 8 + x) * 3, picture + (x * 8 + 7 - y) * 3, 3);
+        for (int x = 0; x < 8; x++) assert_memory_equal(out + (y * 8 + x) * 3, picture + (x * 8 + 7 - y) * 3, 3);
     draw.angle = 45; /* the corners come from outside */
     sn_augment_rotate(&draw, 8, 8, corners, picture, out);
     assert_memory_equal(out, corners, 3);
@@ -211,7 +213,8 @@ static void angles_and_jitter_are_uniform(void **state)
     static double angles[N];
     static uint8_t bytes[BYTES];
     const sn_augment augment = {.rotate = 10};
-    for (uint64_t i = 0; i < N; i++) angles[i] = sn_augment_sample(&augment, 8, 8, sn_rng_key(1, SN_RNG_TEST, i, 0)).angle;
+    for (uint64_t i = 0; i < N; i++)
+        angles[i] = sn_augment_sample(&augment, 8, 8, sn_rng_key(1, SN_RNG_TEST, i, 0)).angle;
     assert_true(distance_from_uniform(angles, N, -10, 10) < 2.2 / sqrt(N)); /* probability 1e-4 */
     int counts[41] = {0};
     memset(bytes, 128, sizeof bytes);
@@ -310,8 +313,10 @@ static void sets_of_one_size_have_views_too(void **state)
     (void)state;
     sn_dataset *set = NULL;
     assert_works(sn_dataset_open("synthetic:train=20,val=20", SN_SPLIT_VAL, &set));
-    const sn_view views[] = {{.side = 20, .crop = SN_CROP_CENTRE}, {.side = 20, .crop = SN_CROP_CENTRE, .mirror = true}};
-    sn_loader *loader = start(set, &(sn_loader_options){.batch = 20, .prepare = &input, .views = views, .views_count = 2});
+    const sn_view views[] = {{.side = 20, .crop = SN_CROP_CENTRE},
+                             {.side = 20, .crop = SN_CROP_CENTRE, .mirror = true}};
+    sn_loader *loader =
+        start(set, &(sn_loader_options){.batch = 20, .prepare = &input, .views = views, .views_count = 2});
     const sn_batch *batch = next(loader);
     for (int y = 0; y < SIZE; y++)
         for (int x = 0; x < SIZE; x++)
@@ -341,8 +346,10 @@ static void options_that_make_no_sense_are_refused(void **state)
         {{.batch = 1, .prepare = &empty}, "cannot become 16 x 0"},
         {{.batch = 1, .prepare = &input, .views_count = 2}, "views"},
         {{.batch = 1, .prepare = &input, .views = views, .views_count = 2, .augment = {.flip = true}}, "2 views"},
-        {{.batch = 1, .prepare = &input, .augment = {.area_min = 0.5, .area_max = 0.4, .aspect = 2}}, "crop of 0.5 to 0.4"},
-        {{.batch = 1, .prepare = &input, .augment = {.area_min = 0.5, .area_max = 1.5, .aspect = 2}}, "crop of 0.5 to 1.5"},
+        {{.batch = 1, .prepare = &input, .augment = {.area_min = 0.5, .area_max = 0.4, .aspect = 2}},
+         "crop of 0.5 to 0.4"},
+        {{.batch = 1, .prepare = &input, .augment = {.area_min = 0.5, .area_max = 1.5, .aspect = 2}},
+         "crop of 0.5 to 1.5"},
         {{.batch = 1, .prepare = &input, .augment = {.area_min = 0.5, .area_max = 1}}, "aspect 0"},
         {{.batch = 1, .prepare = &input, .augment = {.rotate = 181}}, "rotation of 181"},
         {{.batch = 1, .prepare = &input, .augment = {.rotate = NAN}}, "rotation of nan"},
@@ -381,8 +388,8 @@ static void bad_pictures_are_replaced_by_the_next(void **state)
     put_nested(folder, "a/2.jpg", "", 0);            /* 2 of it */
     sn_dataset *set = open_folder(folder);
     reports found = {0};
-    sn_loader_options options = {.batch = 9, .prepare = &input, .on_bad = SN_BAD_PICTURE_SKIP, .report_bad = note,
-                                 .context = &found};
+    sn_loader_options options = {
+        .batch = 9, .prepare = &input, .on_bad = SN_BAD_PICTURE_SKIP, .report_bad = note, .context = &found};
     sn_loader *loader = start(set, &options);
     for (int epoch = 0; epoch < 2; epoch++) { /* told of once */
         static const int64_t wanted[9] = {0, 1, 4, 4, 4, 5, 6, 7, 8};
@@ -446,8 +453,8 @@ static void every_class_comes_equally_often(void **state)
     (void)state;
     char *folder = make_photographs(); /* 3, 5 and 1 pictures */
     sn_dataset *set = open_folder(folder);
-    sn_loader *loader =
-        start(set, &(sn_loader_options){.batch = 9, .shuffle = true, .class_aware = true, .seed = 2, .prepare = &input});
+    sn_loader *loader = start(
+        set, &(sn_loader_options){.batch = 9, .shuffle = true, .class_aware = true, .seed = 2, .prepare = &input});
     int64_t drawn[135];
     for (int epoch = 0, n = 0; epoch < 15; epoch++) {
         const sn_batch *batch = next(loader);

@@ -118,12 +118,14 @@ static void a_list_names_pictures_and_labels(void **state)
     (void)state;
     char *folder = make_scratch();
     put_text(folder, "list.txt",
-             "\xEF\xBB\xBFpath,label\r\n# a comment\r\n\r\na.jpg 0\r\nwith space.jpg 12\na,b.jpg,3\n  tab and space.png\t4 \n"
+             "\xEF\xBB\xBFpath,label\r\n# a comment\r\n\r\na.jpg 0\r\nwith space.jpg 12\na,b.jpg,3\n  tab and "
+             "space.png\t4 \n"
              "comma, space.jpg, 5\n/absolute.jpg 0\nlast.jpg 1");
     static const struct {
         const char *path;
         int32_t label;
-    } wanted[] = {{"a.jpg", 0}, {"with space.jpg", 12}, {"a,b.jpg", 3}, {"tab and space.png", 4}, {"comma, space.jpg", 5}};
+    } wanted[] = {
+        {"a.jpg", 0}, {"with space.jpg", 12}, {"a,b.jpg", 3}, {"tab and space.png", 4}, {"comma, space.jpg", 5}};
     sn_dataset *set = open_set(spec_of("list", folder, "list.txt"), SN_SPLIT_TRAIN);
     assert_int_equal(sn_dataset_describe(set)->count, 7);
     assert_int_equal(sn_dataset_describe(set)->classes, 13);
@@ -184,8 +186,10 @@ static void bad_lists_are_refused_by_line(void **state)
         assert_null(set);
     }
     put_file(folder, "l.txt", "a.jpg 0\n\0b", 10);
-    assert_fails(sn_dataset_open(spec_of("list", folder, "l.txt"), SN_SPLIT_TRAIN, &set), SENET_BAD_DATA, "byte 8 is NUL");
-    assert_fails(sn_dataset_open(spec_of("list", folder, "none.txt"), SN_SPLIT_TRAIN, &set), SENET_NO_INPUT, "none.txt");
+    assert_fails(sn_dataset_open(spec_of("list", folder, "l.txt"), SN_SPLIT_TRAIN, &set), SENET_BAD_DATA,
+                 "byte 8 is NUL");
+    assert_fails(sn_dataset_open(spec_of("list", folder, "none.txt"), SN_SPLIT_TRAIN, &set), SENET_NO_INPUT,
+                 "none.txt");
     remove_scratch(folder);
 }
 
@@ -269,7 +273,8 @@ static void labels_are_mapped_by_name(void **state)
     static const char *const twice[] = {"cat one", "cat two", "dog", "zebra"};
     char *folder = make_animals();
     sn_dataset *set = open_set(spec_of("folder", folder, ""), SN_SPLIT_TRAIN);
-    assert_fails(sn_dataset_map_names(set, without, 4), SENET_BAD_DATA, "class 'dog' of folder is not among the 4 labels");
+    assert_fails(sn_dataset_map_names(set, without, 4), SENET_BAD_DATA,
+                 "class 'dog' of folder is not among the 4 labels");
     assert_fails(sn_dataset_map_names(set, twice, 4), SENET_BAD_DATA, "class 'cat'"); /* it could be either */
     assert_works(sn_dataset_map_names(set, network, 4));
     assert_int_equal(sn_dataset_label(set, 0), 1);
@@ -347,10 +352,11 @@ static void damaged_pictures_are_named(void **state)
 static void orientation_is_followed_or_not(void **state)
 {
     (void)state;
-    static const unsigned char exif[] = {'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1,
-                                         0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0};
+    static const unsigned char exif[] = {'E', 'x',  'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1,
+                                         1,   0x12, 0,   3,   0, 0, 0,   1,   0, 6,  0, 0, 0, 0, 0, 0};
     char *folder = make_scratch();
-    put_picture(folder, "c/t.jpg", make_jpeg(20, 10, (jpeg_kind){.components = 3, .app1 = exif, .app1_size = sizeof exif}));
+    put_picture(folder, "c/t.jpg",
+                make_jpeg(20, 10, (jpeg_kind){.components = 3, .app1 = exif, .app1_size = sizeof exif}));
     sn_dataset *set = open_set(spec_of("folder", folder, ""), SN_SPLIT_VAL);
     for (int turn = 0; turn < 2; turn++) {
         sn_image image = {0};

@@ -69,10 +69,11 @@ static void pictures_are_found_in_every_form_of_tar(void **state)
     long_name[135] = long_label[135] = '/'; /* as ustar wants it */
     test_picture jpeg = make_jpeg(31, 17, (jpeg_kind){.components = 3});
     test_picture png = make_png(13, 19, (png_kind){.colour = PNG_COLOR_TYPE_RGB, .depth = 8});
-    const test_member members[] = {{"a.b/0001.jpg", jpeg.bytes, jpeg.size}, {"a.b/0001.txt", TEXT("a caption")},
-                                   {"a.b/0001.cls", TEXT("7\n")},            {long_label, TEXT("{\"x\": [1], \"label\": 2}")},
-                                   {long_name, png.bytes, png.size},         {"3.json", TEXT("{\"cls\": 0}")},
-                                   {"3.JPEG", jpeg.bytes, jpeg.size},        {"README", TEXT("none")}};
+    const test_member members[] = {
+        {"a.b/0001.jpg", jpeg.bytes, jpeg.size}, {"a.b/0001.txt", TEXT("a caption")},
+        {"a.b/0001.cls", TEXT("7\n")},           {long_label, TEXT("{\"x\": [1], \"label\": 2}")},
+        {long_name, png.bytes, png.size},        {"3.json", TEXT("{\"cls\": 0}")},
+        {"3.JPEG", jpeg.bytes, jpeg.size},       {"README", TEXT("none")}};
     for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
         char *folder = make_scratch();
         put_tar(folder, "s-0.tar", formats[f], members, 5);
@@ -109,11 +110,12 @@ static void a_folder_of_shards_has_both_splits(void **state)
     (void)state;
     char *folder = make_scratch();
     test_picture jpeg = make_jpeg(9, 9, (jpeg_kind){.components = 3});
-    const test_member members[] = {{"0.jpg", jpeg.bytes, jpeg.size}, {"0.cls", TEXT("1")},
-                                   {"1.jpg", jpeg.bytes, jpeg.size}, {"1.cls", TEXT("0")}};
+    const test_member members[] = {
+        {"0.jpg", jpeg.bytes, jpeg.size}, {"0.cls", TEXT("1")}, {"1.jpg", jpeg.bytes, jpeg.size}, {"1.cls", TEXT("0")}};
     put_tar(folder, "train-0.tar", archive_write_set_format_ustar, members, 4);
     put_tar(folder, "val-0.tar", archive_write_set_format_ustar, members, 2);
-    sn_dataset *train = open_set(spec_of("tar", folder, ""), SN_SPLIT_TRAIN), *val = open_set(spec_of("tar", folder, ""), SN_SPLIT_VAL);
+    sn_dataset *train = open_set(spec_of("tar", folder, ""), SN_SPLIT_TRAIN),
+               *val = open_set(spec_of("tar", folder, ""), SN_SPLIT_VAL);
     assert_int_equal(sn_dataset_describe(train)->count, 2);
     assert_int_equal(sn_dataset_describe(val)->count, 1);
     sn_dataset_close(train);
@@ -146,13 +148,15 @@ static void bad_shards_are_named(void **state)
     sn_dataset *set = NULL;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         put_tar(folder, "s.tar", archive_write_set_format_ustar, cases[i].members, cases[i].count);
-        assert_fails(sn_dataset_open(spec_of("tar", folder, "s.tar"), SN_SPLIT_VAL, &set), SENET_BAD_DATA, cases[i].message);
+        assert_fails(sn_dataset_open(spec_of("tar", folder, "s.tar"), SN_SPLIT_VAL, &set), SENET_BAD_DATA,
+                     cases[i].message);
         assert_null(set);
     }
-    assert_fails(sn_dataset_open(spec_of("tar", folder, "none-*.tar"), SN_SPLIT_VAL, &set), SENET_NO_INPUT, "none-*.tar");
+    assert_fails(sn_dataset_open(spec_of("tar", folder, "none-*.tar"), SN_SPLIT_VAL, &set), SENET_NO_INPUT,
+                 "none-*.tar");
     put_file(folder, "s.tar", "\x1F\x8B\x08\0rest", 8);
-    assert_fails(sn_dataset_open(spec_of("tar", folder, "s.tar"), SN_SPLIT_VAL, &set), SENET_BAD_DATA, "s.tar: packed by gzip",
-                 "plain .tar");
+    assert_fails(sn_dataset_open(spec_of("tar", folder, "s.tar"), SN_SPLIT_VAL, &set), SENET_BAD_DATA,
+                 "s.tar: packed by gzip", "plain .tar");
     put_text(folder, "s.tar", "this is no archive, however long its text may be made");
     assert_fails(sn_dataset_open(spec_of("tar", folder, "s.tar"), SN_SPLIT_VAL, &set), SENET_BAD_DATA, "s.tar: ");
     /* Cut inside the picture of the second sample. */
@@ -165,7 +169,8 @@ static void bad_shards_are_named(void **state)
     assert_fails(sn_dataset_open(spec_of("tar", folder, "s.tar"), SN_SPLIT_VAL, &set), SENET_BAD_DATA,
                  "s.tar: truncated: it ends inside 1.jpg, after 100 of");
     assert_int_equal(truncate(path, second + 100), 0); /* inside its header: what came before is named */
-    assert_fails(sn_dataset_open(spec_of("tar", folder, "s.tar"), SN_SPLIT_VAL, &set), SENET_BAD_DATA, "s.tar: 0: ", "runcated");
+    assert_fails(sn_dataset_open(spec_of("tar", folder, "s.tar"), SN_SPLIT_VAL, &set), SENET_BAD_DATA,
+                 "s.tar: 0: ", "runcated");
     /* Cut after it was opened. */
     put_tar(folder, "s.tar", archive_write_set_format_ustar, two, 4);
     set = open_set(spec_of("tar", folder, "s.tar"), SN_SPLIT_VAL);

@@ -578,12 +578,14 @@ static void parts_are_the_same_pixels(void **state)
             assert_works(sn_image_decode(picture.bytes, picture.size, "t", false, &whole));
             for (uint64_t i = 0; i < 40; i++) {
                 const uint64_t key = sn_rng_key(4, SN_RNG_TEST, i, f);
-                part_case c = {.wanted = {.width = 1 + (int)sn_rng_below(key, 0, W), .height = 1 + (int)sn_rng_below(key, 1, H)}};
+                part_case c = {
+                    .wanted = {.width = 1 + (int)sn_rng_below(key, 0, W), .height = 1 + (int)sn_rng_below(key, 1, H)}};
                 c.wanted.left = (int)sn_rng_below(key, 2, (uint64_t)(W - c.wanted.width + 1));
                 c.wanted.top = (int)sn_rng_below(key, 3, (uint64_t)(H - c.wanted.height + 1));
                 sn_image image = {0};
                 sn_pixels part;
-                assert_works(sn_image_decode_part(picture.bytes, picture.size, "t", false, choose_part, &c, &image, &part));
+                assert_works(
+                    sn_image_decode_part(picture.bytes, picture.size, "t", false, choose_part, &c, &image, &part));
                 assert_int_equal(c.width, W);
                 assert_int_equal(c.height, H);
                 assert_int_equal(part.width, c.wanted.width);
@@ -598,8 +600,8 @@ static void parts_are_the_same_pixels(void **state)
         }
 }
 
-/* A part is reduced by 2, 4 or 8, never below its least size, and shows the same place: on a smooth picture, whose colours
- * change by 3 a pixel, by at most the slope over the reduced pixels. */
+/* A part is reduced by 2, 4 or 8, never below its least size, and shows the same place: on a smooth picture, whose
+ * colours change by 3 a pixel, by at most the slope over the reduced pixels. */
 static void parts_are_reduced_as_far_as_allowed(void **state)
 {
     (void)state;
@@ -656,9 +658,11 @@ static void truncated_parts_are_refused(void **state)
     part_case c = {.wanted = {0, 0, 50, 20, 0, 0}};
     sn_image image = {0};
     sn_pixels part;
-    assert_fails(sn_image_decode_part(picture.bytes, picture.size * 3 / 4, "cut", false, choose_part, &c, &image, &part),
-                 SENET_BAD_DATA, "cut: truncated: the data ends after");
-    assert_works(sn_image_decode_part(picture.bytes, picture.size - 2, "no end marker", false, choose_part, &c, &image, &part));
+    assert_fails(
+        sn_image_decode_part(picture.bytes, picture.size * 3 / 4, "cut", false, choose_part, &c, &image, &part),
+        SENET_BAD_DATA, "cut: truncated: the data ends after");
+    assert_works(
+        sn_image_decode_part(picture.bytes, picture.size - 2, "no end marker", false, choose_part, &c, &image, &part));
     sn_image_free(&image);
     free(picture.bytes);
 }

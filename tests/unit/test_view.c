@@ -137,7 +137,8 @@ static void inputs_need_not_be_square(void **state)
 static void the_standard_view_is_the_weights_files(void **state)
 {
     (void)state;
-    sn_preprocess how = {.height = 224, .width = 224, .crop_pct = 0.875f, .interpolation = SN_INTERPOLATION_PIL_BILINEAR};
+    sn_preprocess how = {
+        .height = 224, .width = 224, .crop_pct = 0.875f, .interpolation = SN_INTERPOLATION_PIL_BILINEAR};
     assert_int_equal(sn_view_of(&how).side, 256);
     how.height = how.width = 240, how.crop_pct = 0.8f; /* 0.800000012 as a float, which would give 299 */
     assert_int_equal(sn_view_of(&how).side, 300);
@@ -165,12 +166,9 @@ static void what_does_not_fit_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(crops_lie_where_they_should),
-        cmocka_unit_test(squares_come_before_crops),
-        cmocka_unit_test(square_resize_ignores_the_shape),
-        cmocka_unit_test(a_whole_is_resized_again),
-        cmocka_unit_test(inputs_need_not_be_square),
-        cmocka_unit_test(the_standard_view_is_the_weights_files),
+        cmocka_unit_test(crops_lie_where_they_should),     cmocka_unit_test(squares_come_before_crops),
+        cmocka_unit_test(square_resize_ignores_the_shape), cmocka_unit_test(a_whole_is_resized_again),
+        cmocka_unit_test(inputs_need_not_be_square),       cmocka_unit_test(the_standard_view_is_the_weights_files),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
