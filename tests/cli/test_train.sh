@@ -26,17 +26,18 @@ has 12 steps
 "$HELPER" same whole/last.safetensors parts/last.safetensors || complain "the resumed run came to other weights"
 
 # Stopped by a signal: exit code 75, a line that says how to go on, and the run goes on.
-"$SENET" train $settings --augment cifar+cutout8 --output signalled --log-every 1 --json > out 2> err &
+mkfifo messages
+"$SENET" train $settings --augment cifar+cutout8 --output signalled --log-every 1 --json > out 2> messages &
 process=$!
-for i in $(seq 600); do
-    grep -q "step 2/" err && break
-    sleep 0.1
-done
-kill -TERM $process
+while read -r line; do # as the lines come: the whole run takes a fraction of a second
+    echo "$line" >> err.signalled
+    case $line in *"step 2/"*) kill -TERM $process ;; esac
+done < messages
 wait $process
 code=$?
 [ $code -eq 75 ] || complain "SIGTERM: exit code $code, not 75"
 has true stopped
+mv err.signalled err
 tells "senet train --resume signalled"
 expect 0 train --resume signalled --json
 has 12 steps
