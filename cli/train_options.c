@@ -43,7 +43,15 @@ const cli_option cli_train_options[] = {
      .least = 1,
      .most = 1048576,
      .usual = "the recipe's, else 128",
-     .help = "images a step"},
+     .help = "images a step of the optimiser"},
+    {.name = "micro-batch",
+     .type = CLI_INTEGER,
+     .metavar = "M",
+     .least = 1,
+     .most = 1048576,
+     .usual = "the whole batch",
+     .help = "images computed at once, a divisor of --batch-size: a step sums the gradients of its pieces, and batch norm "
+             "sees a piece at a time"},
     {.name = "epochs",
      .type = CLI_INTEGER,
      .metavar = "N",
@@ -370,6 +378,7 @@ static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
     set_text(a, "output", &config->output);
     set_text(a, "init", &config->init_weights);
     set_int64(a, "batch-size", &config->batch);
+    set_int64(a, "micro-batch", &config->micro_batch);
     set_int64(a, "epochs", &config->epochs);
     set_int64(a, "max-steps", &config->max_steps);
     set_real(a, "lr", &config->lr);

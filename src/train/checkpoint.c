@@ -185,23 +185,27 @@ static const char *stored_setting(const sn_tensors *file, const char *name)
     return sn_tensors_metadata(file, key);
 }
 
-/* The run as it was against the run as it shall go on. */
+/* The run as it was against the run as it shall go on.  A setting that the file does not know is younger than the file: the
+ * run had its default. */
 static senet_status compare(const sn_tensors *file, const sn_checkpoint *checkpoint, sn_text *changes)
 {
     const char *name;
     sn_config_rule rule;
-    sn_text value = {0};
+    sn_text value = {0}, standard = {0};
+    sn_train_config defaults;
     senet_status status = SENET_OK;
+    sn_train_defaults(&defaults);
     for (size_t i = 0; status == SENET_OK && sn_config_setting(checkpoint->config, i, &name, &rule, &value); i++) {
         const char *before = stored_setting(file, name), *now = sn_text_string(&value);
-        if (rule == SN_CONFIG_FREE || (before && strcmp(before, now) == 0)) continue;
-        if (!before) status = sn_fail(SENET_BAD_DATA, "%s: metadata 'config.%s' is missing", sn_tensors_path(file), name);
-        else if (rule == SN_CONFIG_FIXED)
+        if (!before && sn_config_setting(&defaults, i, &name, &rule, &standard)) before = sn_text_string(&standard);
+        if (rule == SN_CONFIG_FREE || strcmp(before, now) == 0) continue;
+        if (rule == SN_CONFIG_FIXED)
             status = sn_fail(SENET_USAGE, "%s: the run has %s '%s', it cannot go on with '%s'", sn_tensors_path(file), name,
                              before, now);
         else sn_text_printf(changes, "%s was %s, now %s\n", name, *before ? before : "none", *now ? now : "none");
     }
     sn_text_free(&value);
+    sn_text_free(&standard);
     if (status != SENET_OK) return status;
     const char *dataset = sn_tensors_metadata(file, "dataset");
     if (dataset && strcmp(dataset, checkpoint->dataset) == 0) return SENET_OK;

@@ -47,6 +47,7 @@ static const setting settings[] = {
     SETTING(data, TEXT, SN_CONFIG_FREE), /* a data set may move; its contents are compared instead */
     SETTING(recipe, TEXT, SN_CONFIG_FREE),
     SETTING(batch, INT64, SN_CONFIG_FIXED),
+    SETTING(micro_batch, INT64, SN_CONFIG_FIXED),
     SETTING(epochs, INT64, SN_CONFIG_TOLD),
     SETTING(optimizer, INT, SN_CONFIG_FIXED),
     SETTING(lr, DOUBLE, SN_CONFIG_TOLD),
@@ -248,6 +249,10 @@ senet_status sn_config_check(const sn_train_config *config)
         return sn_fail(SENET_USAGE, "a resumed run has its weights already: '%s' cannot be loaded as well",
                        config->init_weights);
     SN_RETURN_IF_FAILED(check_at_least("batch size", config->batch, 1));
+    SN_RETURN_IF_FAILED(check_at_least("micro-batch", config->micro_batch, 0));
+    if (config->micro_batch > 0 && config->batch % config->micro_batch != 0)
+        return sn_fail(SENET_USAGE, "micro-batch %lld does not divide batch size %lld", (long long)config->micro_batch,
+                       (long long)config->batch);
     SN_RETURN_IF_FAILED(check_at_least("evaluation batch size", config->eval_batch, 1));
     SN_RETURN_IF_FAILED(check_at_least("epochs", config->epochs, 1));
     SN_RETURN_IF_FAILED(check_at_least("max steps", config->max_steps, 0));

@@ -6,6 +6,7 @@
  *   optimizer.c   SGD in its three forms         schedule.c    the learning rate of a step
  *   network.c     a model with programs for the batch sizes it meets
  *   training.c    what a run has in hand         training_data.c  its pictures
+ *   step.c        one step of the optimiser
  *   trainer.c     the loop                       run_folder.c  what a run keeps in its folder, and when
  *   evaluate.c    loss and errors on a data set  checkpoint.c  the full state of a run
  *   protocol.c    crops, scales and mirrors of an evaluation
@@ -35,6 +36,7 @@ typedef enum sn_on_bad { SN_ON_BAD_FAIL, SN_ON_BAD_SKIP, SN_ON_BAD_QUARANTINE } 
 typedef struct sn_train_config {
     const char *model, *data, *output, *resume, *init_weights, *recipe;
     int64_t batch, epochs, max_steps;         /* max_steps counts from the start of training; 0: none */
+    int64_t micro_batch;                      /* images computed at once, a divisor of batch; 0: the whole batch */
     sn_optimizer optimizer;
     double lr, momentum, weight_decay;
     bool decay_all;                           /* weight decay on biases and batch norm too, as torch.optim.SGD does; false:

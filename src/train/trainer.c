@@ -7,6 +7,7 @@
 
 #include "train/clock.h"
 #include "train/evaluate.h"
+#include "train/step.h"
 #include "train/training_data.h"
 
 /* What is measured, not computed: nothing here influences the run. */
@@ -107,12 +108,6 @@ static senet_status diverged(const run *r, const char *what, double value)
                    (long long)t->saved_step);
 }
 
-static void count_errors(sn_training *t, const sn_batch *batch, const float *logits)
-{
-    for (int64_t n = 0; n < batch->count; n++)
-        t->state.errors += sn_logits_rank(logits + n * t->spec.classes, t->spec.classes, batch->labels[n]) > 0;
-}
-
 static void measure_step(meter *m, int64_t images)
 {
     double now = sn_seconds_now(), seconds = now - m->step_start;
@@ -126,21 +121,19 @@ static senet_status take_step(run *r)
 {
     sn_training *t = r->t;
     meter *m = &r->meter;
-    const sn_batch *batch;
-    const float *logits;
+    sn_step step;
     m->step_start = sn_seconds_now();
     m->lr = sn_schedule_lr(&t->config, &t->state.plateau, t->state.step, t->steps_per_epoch);
-    SN_RETURN_IF_FAILED(sn_loader_next(t->loader, &batch));
-    if (!batch) return sn_fail(SENET_INTERNAL, "the loader ended epoch %lld early", (long long)t->state.epoch + 1);
-    SN_RETURN_IF_FAILED(sn_network_run(t->network, batch, &logits, &m->loss));
+    SN_RETURN_IF_FAILED(sn_step_gradients(t, &step));
+    m->loss = step.loss;
     if (!isfinite(m->loss)) return diverged(r, "the loss", m->loss);
-    sn_sgd_step(&t->plan, &t->config, m->lr, t->config.threads, t->params, t->velocity, t->gradients);
-    count_errors(t, batch, logits);
-    t->state.loss_sum += m->loss * (double)batch->count;
-    t->state.images += batch->count;
+    sn_step_update(t, m->lr);
+    t->state.errors += step.errors;
+    t->state.loss_sum += step.loss * (double)step.images;
+    t->state.images += step.images;
     t->state.batch++;
     t->state.step++;
-    measure_step(m, batch->count);
+    measure_step(m, step.images);
     return SENET_OK;
 }
 
@@ -197,10 +190,9 @@ static senet_status finish_epoch(run *r)
 {
     sn_training *t = r->t;
     sn_train_state *state = &t->state;
-    const sn_batch *end;
     bool best;
     SN_RETURN_IF_FAILED(judge_epoch(r, &best));
-    SN_RETURN_IF_FAILED(sn_loader_next(t->loader, &end)); /* NULL: moves on to the next epoch */
+    SN_RETURN_IF_FAILED(sn_step_end_epoch(t));
     sn_epoch_record record = {
         .epoch = state->epoch + 1,
         .step = state->step,

@@ -11,6 +11,7 @@
 #include "base/parallel.h"
 #include "train/config.h"
 #include "train/evaluate.h"
+#include "train/step.h"
 #include "train/training_data.h"
 
 void sn_training_say(const sn_training *training, const char *format, ...)
@@ -74,6 +75,8 @@ static senet_status create_params(sn_training *t)
     SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->params));
     SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->gradients));
     SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->velocity));
+    if (sn_step_piece(&t->config) < t->config.batch)
+        SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->gradient_sum));
     return sn_workspace_create(&t->workspace);
 }
 
@@ -100,7 +103,7 @@ senet_status sn_training_prepare_epoch(sn_training *t)
     t->network = NULL;
     t->frozen = freeze;
     sn_network_options options =
-        network_options(t, t->train_set, freeze ? SN_MODE_TRAIN_FROZEN : SN_MODE_TRAIN, t->config.batch);
+        network_options(t, t->train_set, freeze ? SN_MODE_TRAIN_FROZEN : SN_MODE_TRAIN, sn_step_piece(&t->config));
     SN_RETURN_IF_FAILED(sn_network_create(&options, &t->network));
     sn_update_plan_free(&t->plan);
     return sn_update_plan_create(sn_network_graph(t->network), t->params, &t->config, &t->plan);
@@ -232,6 +235,7 @@ void sn_training_destroy(sn_training *t)
     sn_workspace_destroy(t->workspace);
     sn_params_destroy(t->params);
     sn_params_destroy(t->gradients);
+    sn_params_destroy(t->gradient_sum);
     sn_params_destroy(t->velocity);
     sn_graph_destroy(t->layout);
     sn_dataset_close(t->train_set);

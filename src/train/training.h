@@ -19,6 +19,7 @@ typedef struct sn_training {
 
     sn_graph *layout; /* the parameters */
     sn_params *params, *gradients, *velocity;
+    sn_params *gradient_sum; /* over the pieces of a step; NULL where a step is one piece */
     sn_workspace *workspace;
     sn_network *network, *eval_network; /* eval_network NULL: no evaluation */
     bool frozen;                        /* network has its batch norm frozen */

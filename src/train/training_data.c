@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/rng.h"
+#include "train/step.h"
 
 enum { SAMPLES = 16 }; /* of the fingerprint */
 
@@ -123,7 +124,14 @@ senet_status sn_training_start_loader(sn_training *t)
     sn_preprocess how = t->preprocess;
     how.interpolation = t->config.interpolation;
     const bool prepares = info->photographs || (t->config.augment.area_max > 0 && !info->real);
-    sn_loader_options options = {.batch = t->config.batch,
+    /* The loader hands out the pieces of a step. */
+    const int64_t piece = sn_step_piece(&t->config), pieces = (info->count + piece - 1) / piece;
+    const int64_t taken = t->state.batch * (t->config.batch / piece);
+    t->steps_per_epoch = sn_steps_per_epoch(&t->config, info->count);
+    if (t->steps_per_epoch < 1)
+        return sn_fail(SENET_USAGE, "a batch of %lld is larger than the %lld pictures of %s, and the last batch is dropped",
+                       (long long)t->config.batch, (long long)info->count, info->name);
+    sn_loader_options options = {.batch = piece,
                                  .workers = t->config.workers,
                                  .shuffle = t->config.shuffle,
                                  .class_aware = t->config.class_aware,
@@ -131,7 +139,7 @@ senet_status sn_training_start_loader(sn_training *t)
                                  .seed = t->config.seed,
                                  .augment = t->config.augment,
                                  .epoch = t->state.epoch,
-                                 .start = t->state.batch,
+                                 .start = taken < pieces ? taken : pieces,
                                  .prepare = prepares ? &how : NULL,
                                  .exif = !t->config.no_exif,
                                  .fast_decode = t->config.fast_decode,
@@ -139,9 +147,7 @@ senet_status sn_training_start_loader(sn_training *t)
                                      t->config.on_bad == SN_ON_BAD_FAIL ? SN_BAD_PICTURE_FAIL : SN_BAD_PICTURE_SKIP,
                                  .report_bad = sn_training_report_bad,
                                  .context = t};
-    SN_RETURN_IF_FAILED(sn_loader_create(t->train_set, &options, &t->loader));
-    t->steps_per_epoch = sn_loader_batches_per_epoch(t->loader);
-    return SENET_OK;
+    return sn_loader_create(t->train_set, &options, &t->loader);
 }
 
 /* Appends the path to the run's quarantine.txt, a whole line at once. */
