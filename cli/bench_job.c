@@ -10,11 +10,6 @@
 
 /* ---- inputs ---- */
 
-static size_t element_bytes(sn_dtype dtype)
-{
-    return dtype == SN_U8 ? 1 : dtype == SN_U64 ? 8 : 4;
-}
-
 /* Fills an input so that the network can run: labels are classes, the rectangles of a picture are the whole and none.
  */
 static void fill_input(const sn_node *node, int64_t height, int64_t width, int64_t classes, void *buffer)
@@ -35,6 +30,9 @@ static void fill_input(const sn_node *node, int64_t height, int64_t width, int64
         case SN_U64:
             ((uint64_t *)buffer)[i] = bits;
             break;
+        case SN_BF16:
+        case SN_Q8:
+            break; /* no network takes them */
         case SN_I32:
             if (!rects)
                 ((int32_t *)buffer)[i] = (int32_t)(i % classes);
@@ -52,7 +50,7 @@ static senet_status bind_inputs(bench_job *job)
     for (size_t i = 0; i < job->graph->nodes_count; i++) {
         const sn_node *node = &job->graph->nodes[i];
         if (node->op != SN_OP_input) continue;
-        size_t bytes = (size_t)sn_shape_elements(node->shape) * element_bytes(node->dtype);
+        size_t bytes = (size_t)sn_shape_elements(node->shape) * sn_dtype_bytes(node->dtype, SN_FLOAT);
         void *buffer = sn_alloc_aligned(bytes);
         if (!buffer) return sn_fail_memory(bytes, node->name);
         job->buffers[job->buffers_count++] = buffer;

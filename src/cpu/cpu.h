@@ -20,5 +20,7 @@ const sn_kernel *sn_cpu_choose(const sn_kernel_call *calls, int count, bool refe
 
 /* Every kernel that could run an op, best first, for tests and benches; ends with NULL. */
 const sn_kernel *const *sn_cpu_candidates(sn_op_kind op, sn_precision precision, sn_isa isa);
+/* The same for calls with narrow tensors (sn_kernel.storage). */
+const sn_kernel *const *sn_cpu_candidates_on(sn_op_kind op, sn_dtype storage, sn_precision precision, sn_isa isa);
 
 #endif

@@ -1,5 +1,6 @@
 /* dispatch.c - which kernel runs a node.  kernels/list.inc names the vector kernels, best first; each ISA level has its own
- * build of all of them.  A level looks through its own list, then the plain kernel takes what is left. */
+ * build of all of them, and one more of those on bf16 and int8 activations.  A level looks through its own list, then the plain
+ * kernel takes what is left. */
 #include <stdio.h>
 
 #include "base/log.h"
@@ -7,67 +8,72 @@
 #include "cpu/ref/ref.h"
 #include "ops/op.h"
 
-/* ---- the vector kernels, a NULL-ended list a level ---- */
+/* ---- the vector kernels: a NULL-ended list a level and storage (kernels/level.c) ---- */
 
-#define LEVEL(isa) static const sn_kernel *const kernels_##isa[] = {
-#define END_LEVEL NULL };
+#ifndef SENET_HAS_baseline
+static const sn_kernel *const none[] = {NULL};
+#endif
+
+#define LISTS(isa)                                                                                                   \
+    extern const sn_kernel *const sn_kernels_f32__##isa[], *const sn_kernels_bf16__##isa[], *const sn_kernels_q8__##isa[];
+#define LIST(storage, isa)                                                                                           \
+    ((storage) == SN_BF16 ? sn_kernels_bf16__##isa : (storage) == SN_Q8 ? sn_kernels_q8__##isa : sn_kernels_f32__##isa)
 
 #ifdef SENET_HAS_baseline
-#define SN_KERNEL(base) extern const sn_kernel sn_##base##_f32__baseline;
-#include "cpu/kernels/list.inc"
-#undef SN_KERNEL
-LEVEL(baseline)
-#define SN_KERNEL(base) &sn_##base##_f32__baseline,
-#include "cpu/kernels/list.inc"
-#undef SN_KERNEL
-END_LEVEL
-#else
-LEVEL(baseline) END_LEVEL
+LISTS(baseline)
 #endif
-
 #ifdef SENET_HAS_avx2
-#define SN_KERNEL(base) extern const sn_kernel sn_##base##_f32__avx2;
-#include "cpu/kernels/list.inc"
-#undef SN_KERNEL
-LEVEL(avx2)
-#define SN_KERNEL(base) &sn_##base##_f32__avx2,
-#include "cpu/kernels/list.inc"
-#undef SN_KERNEL
-END_LEVEL
+LISTS(avx2)
 #endif
-
 #ifdef SENET_HAS_avx512
-#define SN_KERNEL(base) extern const sn_kernel sn_##base##_f32__avx512;
-#include "cpu/kernels/list.inc"
-#undef SN_KERNEL
-LEVEL(avx512)
-#define SN_KERNEL(base) &sn_##base##_f32__avx512,
-#include "cpu/kernels/list.inc"
-#undef SN_KERNEL
-END_LEVEL
+LISTS(avx512)
+extern const sn_kernel *const sn_kernels_bf16__avx512_bf16[], *const sn_kernels_q8__avx512_bf16[];
 #endif
 
-static const sn_kernel *const *level_kernels(sn_isa isa)
+static const sn_kernel *const *level_kernels(sn_dtype storage, sn_isa isa)
 {
     switch (isa) {
 #ifdef SENET_HAS_avx512
     case SN_ISA_AVX512_BF16:
-    case SN_ISA_AVX512: return kernels_avx512;
+        if (storage == SN_BF16) return sn_kernels_bf16__avx512_bf16;
+        if (storage == SN_Q8) return sn_kernels_q8__avx512_bf16;
+        return sn_kernels_f32__avx512;
+    case SN_ISA_AVX512: return LIST(storage, avx512);
 #endif
 #ifdef SENET_HAS_avx2
-    case SN_ISA_AVX2: return kernels_avx2;
+    case SN_ISA_AVX2: return LIST(storage, avx2);
 #endif
-    default: return kernels_baseline;
+    default: break;
     }
+#ifdef SENET_HAS_baseline
+    return LIST(storage, baseline);
+#else
+    return none;
+#endif
 }
 
 /* ---- the plain kernels ---- */
 
-static const sn_kernel *const plain[SN_OP_COUNT][2] = {
-#define SN_OP(name, ...) [SN_OP_##name] = {&sn_ref_##name##_f32, &sn_ref_##name##_f64},
+static const sn_kernel *const plain[SN_OP_COUNT][3] = {
+#define SN_OP(name, ...) [SN_OP_##name] = {&sn_ref_##name##_f32, &sn_ref_##name##_f64, &sn_ref_##name##_narrow},
 #include "ops/ops.def"
 #undef SN_OP
 };
+
+static const sn_kernel *plain_kernel(sn_op_kind op, sn_dtype storage, sn_precision precision)
+{
+    return plain[op][storage != SN_REAL ? 2 : precision == SN_DOUBLE];
+}
+
+/* What sn_kernel.storage has to be for a call. */
+static sn_dtype storage_of(const sn_kernel_call *call)
+{
+    sn_dtype storage = sn_dtype_is_narrow(call->node->dtype) ? call->node->dtype : SN_REAL;
+    for (int k = 0; k < call->node->inputs_count; k++)
+        if (call->input_nodes[k] && sn_dtype_is_narrow(call->input_nodes[k]->dtype) && call->input_nodes[k]->dtype > storage)
+            storage = call->input_nodes[k]->dtype;
+    return storage;
+}
 
 /* Why the kernel does not take one of the calls, or NULL. */
 static const char *refusal_of(const sn_kernel *kernel, const sn_kernel_call *calls, int count)
@@ -93,8 +99,9 @@ static void log_choice(const sn_kernel_call *calls, int count, const sn_kernel *
 const sn_kernel *sn_cpu_choose(const sn_kernel_call *calls, int count, bool reference_only)
 {
     sn_op_kind op = calls->node->op;
-    const sn_kernel *chosen = plain[op][calls->precision];
-    const sn_kernel *const *level = calls->precision == SN_FLOAT && !reference_only ? level_kernels(sn_cpu_isa()) : NULL;
+    sn_dtype storage = storage_of(calls);
+    const sn_kernel *chosen = plain_kernel(op, storage, calls->precision);
+    const sn_kernel *const *level = calls->precision == SN_FLOAT && !reference_only ? level_kernels(storage, sn_cpu_isa()) : NULL;
     for (const sn_kernel *const *k = level; k && *k; k++)
         if ((*k)->op == op && !refusal_of(*k, calls, count)) {
             chosen = *k;
@@ -104,15 +111,20 @@ const sn_kernel *sn_cpu_choose(const sn_kernel_call *calls, int count, bool refe
     return chosen;
 }
 
-const sn_kernel *const *sn_cpu_candidates(sn_op_kind op, sn_precision precision, sn_isa isa)
+const sn_kernel *const *sn_cpu_candidates_on(sn_op_kind op, sn_dtype storage, sn_precision precision, sn_isa isa)
 {
     enum { MOST = 16 };
     static _Thread_local const sn_kernel *found[MOST + 2];
     int count = 0;
     if (precision == SN_FLOAT)
-        for (const sn_kernel *const *k = level_kernels(isa); *k && count < MOST; k++)
+        for (const sn_kernel *const *k = level_kernels(storage, isa); *k && count < MOST; k++)
             if ((*k)->op == op) found[count++] = *k;
-    found[count++] = plain[op][precision];
+    found[count++] = plain_kernel(op, storage, precision);
     found[count] = NULL;
     return found;
+}
+
+const sn_kernel *const *sn_cpu_candidates(sn_op_kind op, sn_precision precision, sn_isa isa)
+{
+    return sn_cpu_candidates_on(op, SN_REAL, precision, isa);
 }

@@ -19,7 +19,8 @@ static sn_isa detect(void)
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    if (avx512) return __builtin_cpu_supports("avx512bf16") ? SN_ISA_AVX512_BF16 : SN_ISA_AVX512;
+    bool narrow = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+    if (avx512) return narrow ? SN_ISA_AVX512_BF16 : SN_ISA_AVX512;
     if (avx2) return SN_ISA_AVX2;
 #elif defined(__aarch64__)
     return SN_ISA_NEON;

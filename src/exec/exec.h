@@ -12,6 +12,13 @@
 typedef enum sn_precision { SN_FLOAT, SN_DOUBLE } sn_precision;
 static inline size_t sn_real_bytes(sn_precision p) { return p == SN_DOUBLE ? 8 : 4; }
 
+/* Bytes of an element. */
+static inline size_t sn_dtype_bytes(sn_dtype dtype, sn_precision p)
+{
+    static const size_t bytes[] = {[SN_U8] = 1, [SN_I32] = 4, [SN_U64] = 8, [SN_BF16] = 2, [SN_Q8] = 1};
+    return dtype == SN_REAL ? sn_real_bytes(p) : bytes[dtype];
+}
+
 /* ---- parameters: one flat block, learnable tensors first (so that an optimiser walks one array), then statistics ---- */
 
 typedef struct sn_params sn_params;
@@ -57,6 +64,9 @@ typedef struct sn_kernel_call {
 typedef struct sn_kernel {
     const char *name; /* "conv2d_direct_f32__avx512" */
     sn_op_kind op;
+    /* The narrowest type among the output and the inputs of the calls that it may be offered: SN_REAL (no tensor is narrow), SN_BF16
+     * or SN_Q8.  refuse() looks at what is stored how beyond that. */
+    sn_dtype storage;
     const char *(*refuse)(const sn_kernel_call *call); /* NULL or returns NULL: takes it; else why not */
     size_t (*scratch_bytes)(const sn_kernel_call *call);
     size_t (*packed_bytes)(const sn_kernel_call *call); /* weights laid out for the kernel; remade when they change */

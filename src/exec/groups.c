@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exec/exec.h"
 #include "ops/op.h"
 
 /* What a step reads and writes for its images should stay in the last-level cache beside what its neighbours left there; a few
@@ -27,12 +28,13 @@ static bool keeps_images_apart(const sn_node *node)
 /* Bytes of activations that a node reads and writes per image; weights do not count. */
 static int64_t image_bytes(const sn_graph *graph, const sn_node *node)
 {
-    int64_t elements = sn_shape_elements(node->shape);
+    size_t bytes = (size_t)sn_shape_elements(node->shape) * sn_dtype_bytes(node->dtype, SN_FLOAT);
     for (int k = 0; k < node->inputs_count; k++) {
         const sn_node *input = sn_input_of(graph, node, k);
-        if (input && input->op != SN_OP_param) elements += sn_shape_elements(input->shape);
+        if (input && input->op != SN_OP_param)
+            bytes += (size_t)sn_shape_elements(input->shape) * sn_dtype_bytes(input->dtype, SN_FLOAT);
     }
-    return elements * 4 / graph->batch;
+    return (int64_t)bytes / graph->batch;
 }
 
 void sn_groups_choose(const sn_graph *graph, int64_t *group)

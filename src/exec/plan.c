@@ -11,9 +11,7 @@
 
 size_t sn_node_bytes(const sn_node *node, sn_precision precision)
 {
-    static const size_t bytes[] = {[SN_U8] = 1, [SN_I32] = 4, [SN_U64] = 8};
-    size_t item = node->dtype == SN_REAL ? sn_real_bytes(precision) : bytes[node->dtype];
-    return (size_t)sn_shape_elements(node->shape) * item;
+    return (size_t)sn_shape_elements(node->shape) * sn_dtype_bytes(node->dtype, precision);
 }
 
 /* A stretch of arena memory and the steps it is needed for. */

@@ -25,8 +25,24 @@ typedef enum sn_op_kind {
     SN_OP_COUNT
 } sn_op_kind;
 
-/* SN_REAL is the program's working type: float, or double when a program is planned with SN_DOUBLE. */
-typedef enum sn_dtype { SN_REAL, SN_U8, SN_I32, SN_U64 } sn_dtype;
+/* SN_REAL is the program's working type: float, or double when a program is planned with SN_DOUBLE.  SN_BF16 and SN_Q8 are narrow
+ * storage of real values, given to activations by the passes of lower.h; what is computed from them is summed in float. */
+typedef enum sn_dtype {
+    SN_REAL,
+    SN_U8,
+    SN_I32,
+    SN_U64,
+    SN_BF16, /* the upper half of a float, rounded to nearest even */
+    SN_Q8    /* uint8 q for the value scale (q - zero): sn_node.quant */
+} sn_dtype;
+
+typedef struct sn_quant {
+    float scale;
+    int32_t zero; /* 0..255: the q that stands for 0 */
+} sn_quant;
+
+/* Whether a tensor holds real values in fewer bits than the program's working type. */
+static inline bool sn_dtype_is_narrow(sn_dtype dtype) { return dtype == SN_BF16 || dtype == SN_Q8; }
 
 typedef struct sn_shape {
     int64_t n, h, w, c;
@@ -82,6 +98,7 @@ typedef struct sn_attrs {
         struct { float probability; int32_t salt; } dropout;     /* salt tells the layers of a network apart */
         struct { double smoothing; } loss;
         struct { float mean[3], std[3]; } normalize;             /* on values in 0..1 */
+        struct { sn_dtype dtype; } convert;                      /* of the output */
         struct { int32_t index; } param;                         /* graph->params[index] */
         struct { sn_shape shape; sn_dtype dtype; } source;       /* input; shape.n = images per batch */
     } u;
@@ -93,6 +110,7 @@ typedef struct sn_node {
     sn_id inputs[SN_MAX_INPUTS]; /* SN_NONE where an optional input is absent */
     sn_attrs attrs;
     sn_dtype dtype;
+    sn_quant quant;   /* of the output, where dtype is SN_Q8 */
     sn_shape shape;   /* of the output; all zero for ops that only act (bn_update) */
     const char *name; /* "layer1.0.conv1"; gradients: "d layer1.0.conv1"; lives as long as the graph */
 } sn_node;

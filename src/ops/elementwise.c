@@ -40,6 +40,16 @@ static void gradient_multiply(sn_autodiff *ad, sn_id id, sn_id dy)
 const sn_op sn_op_multiply = {.name = "multiply", .fewest_inputs = 1, .most_inputs = 1, .infer = sn_rule_same_as_first,
                               .gradient = gradient_multiply, .in_place = 1u << 0};
 
+static senet_status infer_convert(const sn_graph *graph, sn_node *node)
+{
+    SN_RETURN_IF_FAILED(sn_rule_same_as_first(graph, node));
+    node->dtype = node->attrs.u.convert.dtype;
+    return SENET_OK;
+}
+
+/* Put into finished graphs only, so that it needs no gradient. */
+const sn_op sn_op_convert = {.name = "convert", .fewest_inputs = 1, .most_inputs = 1, .infer = infer_convert};
+
 static senet_status infer_dropout(const sn_graph *graph, sn_node *node)
 {
     float p = node->attrs.u.dropout.probability;

@@ -25,7 +25,7 @@ senet_status sn_rule_expect(const sn_graph *graph, const sn_node *node, int inde
 
 senet_status sn_rule_expect_dtype(const sn_graph *graph, const sn_node *node, int index, sn_dtype dtype)
 {
-    static const char *const names[] = {"real", "uint8", "int32", "uint64"};
+    static const char *const names[] = {"real", "uint8", "int32", "uint64", "bf16", "int8"};
     const sn_node *input = sn_input_of(graph, node, index);
     if (input->dtype == dtype) return SENET_OK;
     return sn_fail(SENET_INTERNAL, "%s: input %d is %s, %s belongs there", sn_node_title(node), index,

@@ -1,18 +1,18 @@
 /* pixels.h - the two loops of the memory-bound kernels: a map over the values of a block of pixels, and sums over its pixels.
  *
- * Both take rows of `channels` floats that lie `stride` apart, and per-channel coefficients (rows of `channels` floats too).
+ * Both take rows of `channels` values that lie `stride` apart, and per-channel coefficients (rows of `channels` floats).
  * Scalars of the call are constants.  The body is a small inline function on vectors; given as a literal name it is inlined into the loop.  Several pixels
  * share one load of the coefficients.
  */
 #ifndef SN_CPU_KERNELS_PIXELS_H
 #define SN_CPU_KERNELS_PIXELS_H
 
-#include "cpu/kernels/vector.h"
+#include "cpu/kernels/stored.h"
 
 enum { PIXEL_INPUTS = 3, PIXEL_COEFFICIENTS = 5, PIXEL_SUMS = 2, PIXEL_CONSTANTS = 2, MAP_PIXELS = 4, SUM_PIXELS = 8 };
 
 typedef struct pixel_rows {
-    const float *in[PIXEL_INPUTS];
+    const stored *in[PIXEL_INPUTS];
     const float *coefficient[PIXEL_COEFFICIENTS];
     float constant[PIXEL_CONSTANTS];
     int64_t pixels, channels, stride;
@@ -31,7 +31,7 @@ SN_INLINE void pixel_coefficients(const pixel_rows *r, int64_t channel, int coef
 }
 
 /* out = body(inputs, coefficients); out may be one of the inputs. */
-SN_INLINE void pixel_map(const pixel_rows *r, float *out, int inputs, int coefficients, pixel_map_body body)
+SN_INLINE void pixel_map(const pixel_rows *r, stored *out, int inputs, int coefficients, pixel_map_body body)
 {
     int64_t pixel = 0;
     for (; pixel + MAP_PIXELS <= r->pixels; pixel += MAP_PIXELS) {
@@ -42,8 +42,8 @@ SN_INLINE void pixel_map(const pixel_rows *r, float *out, int inputs, int coeffi
             SN_UNROLL for (int q = 0; q < MAP_PIXELS; q++) {
                 int64_t at = (pixel + q) * r->stride + channel;
                 vf x[PIXEL_INPUTS];
-                SN_UNROLL for (int i = 0; i < inputs; i++) x[i] = vf_load(r->in[i] + at);
-                vf_store(out + at, body(x, k));
+                SN_UNROLL for (int i = 0; i < inputs; i++) x[i] = vs_load(r->in[i] + at);
+                vs_store(out + at, body(x, k));
             }
         }
         if (channel == r->channels) continue;
@@ -52,8 +52,8 @@ SN_INLINE void pixel_map(const pixel_rows *r, float *out, int inputs, int coeffi
         for (int q = 0; q < MAP_PIXELS; q++) {
             int64_t at = (pixel + q) * r->stride + channel;
             vf x[PIXEL_INPUTS];
-            SN_UNROLL for (int i = 0; i < inputs; i++) x[i] = vf_load_first(r->in[i] + at, r->channels - channel);
-            vf_store_first(out + at, body(x, k), r->channels - channel);
+            SN_UNROLL for (int i = 0; i < inputs; i++) x[i] = vs_load_first(r->in[i] + at, r->channels - channel);
+            vs_store_first(out + at, body(x, k), r->channels - channel);
         }
     }
     for (; pixel < r->pixels; pixel++)
@@ -61,13 +61,13 @@ SN_INLINE void pixel_map(const pixel_rows *r, float *out, int inputs, int coeffi
             int64_t at = pixel * r->stride + channel, lanes = r->channels - channel;
             vf k[PIXEL_KS], x[PIXEL_INPUTS];
             pixel_coefficients(r, channel, coefficients, k);
-            SN_UNROLL for (int i = 0; i < inputs; i++) x[i] = vf_load_n(r->in[i] + at, lanes);
-            vf_store_n(out + at, body(x, k), lanes);
+            SN_UNROLL for (int i = 0; i < inputs; i++) x[i] = vs_load_n(r->in[i] + at, lanes);
+            vs_store_n(out + at, body(x, k), lanes);
         }
 }
 
-/* The map over `count` floats that know no channels. */
-SN_INLINE void flat_map(const pixel_rows *given, int64_t count, float *out, int inputs, pixel_map_body body)
+/* The map over `count` values that know no channels. */
+SN_INLINE void flat_map(const pixel_rows *given, int64_t count, stored *out, int inputs, pixel_map_body body)
 {
     enum { ROW = 4 * VF };
     pixel_rows r = *given;
@@ -95,13 +95,13 @@ SN_INLINE void pixel_sum(const pixel_rows *r, float *sums, int64_t sums_stride, 
             SN_UNROLL for (int s = 0; s < sums_count; s++) sum[s] = (vf){0};
             if (pixels == SUM_PIXELS && lanes >= VF) {
                 SN_UNROLL for (int q = 0; q < SUM_PIXELS; q++) {
-                    SN_UNROLL for (int i = 0; i < inputs; i++) x[i] = vf_load(r->in[i] + (pixel + q) * r->stride + channel);
+                    SN_UNROLL for (int i = 0; i < inputs; i++) x[i] = vs_load(r->in[i] + (pixel + q) * r->stride + channel);
                     body(x, k, sum);
                 }
             } else {
                 for (int64_t q = 0; q < pixels; q++) {
                     SN_UNROLL for (int i = 0; i < inputs; i++)
-                        x[i] = vf_load_n(r->in[i] + (pixel + q) * r->stride + channel, lanes);
+                        x[i] = vs_load_n(r->in[i] + (pixel + q) * r->stride + channel, lanes);
                     body(x, k, sum);
                 }
             }

@@ -1,7 +1,9 @@
 /* vector.h - the vector type of the ISA level being compiled, and how a kernel file defines its kernels.
  *
  * Every file of this folder is compiled once per level (isa.cmake): SN_ISA is the level's name, SN_VECTOR_FLOATS its width.
- * Everything in a kernel file is static except the sn_kernel objects, whose names end in the level.
+ * Those named in isa.cmake's lists are compiled once more with SN_STORED_BF16 or SN_STORED_Q8: activations are then bf16 or int8 in
+ * memory (stored.h).
+ * Everything in a kernel file is static except the sn_kernel objects, whose names end in storage and level.
  */
 #ifndef SN_CPU_KERNELS_VECTOR_H
 #define SN_CPU_KERNELS_VECTOR_H
@@ -19,18 +21,31 @@ enum { VF = SN_VECTOR_FLOATS };
 typedef float vf __attribute__((vector_size(4 * SN_VECTOR_FLOATS), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * SN_VECTOR_FLOATS), aligned(4), may_alias));
 
-#define SN_JOIN_(a, b, c) a##b##_f32__##c
-#define SN_JOIN(a, b, c) SN_JOIN_(a, b, c)
+#if SN_STORED_BF16
+#define SN_STORED_NAME bf16
+#define SN_KERNEL_LIST "cpu/kernels/list_bf16.inc"
+#elif SN_STORED_Q8
+#define SN_STORED_NAME q8
+#define SN_KERNEL_LIST "cpu/kernels/list_q8.inc"
+#else
+#define SN_STORED_NAME f32
+#define SN_KERNEL_LIST "cpu/kernels/list.inc"
+#endif
+#define SN_JOIN_(a, b, c, d) a##b##_##c##__##d
+#define SN_JOIN(a, b, c, d) SN_JOIN_(a, b, c, d)
 #define SN_TEXT_(a) #a
 #define SN_TEXT(a) SN_TEXT_(a)
 
-/* const sn_kernel SN_KERNEL_SYMBOL(conv2d_direct) = {.name = SN_KERNEL_NAME(conv2d_direct), ...}; */
-#define SN_KERNEL_SYMBOL(base) SN_JOIN(sn_, base, SN_ISA)
-#define SN_KERNEL_NAME(base) #base "_f32__" SN_TEXT(SN_ISA)
+/* const sn_kernel SN_KERNEL_SYMBOL(conv2d_direct) = {.name = SN_KERNEL_NAME(conv2d_direct), .storage = SN_STORED, ...}; */
+#define SN_KERNEL_SYMBOL(base) SN_JOIN(sn_, base, SN_STORED_NAME, SN_ISA)
+#define SN_KERNEL_NAME(base) #base "_" SN_TEXT(SN_STORED_NAME) "__" SN_TEXT(SN_ISA)
 
 #define SN_KERNEL(base) extern const sn_kernel SN_KERNEL_SYMBOL(base);
-#include "cpu/kernels/list.inc"
+#include SN_KERNEL_LIST
 #undef SN_KERNEL
+
+/* level.c: all of them, NULL-ended. */
+extern const sn_kernel *const SN_KERNEL_SYMBOL(kernels)[];
 
 /* Small loops over registers.  Unrolled under a sanitizer, with a check at every access, they take minutes to compile. */
 #if defined(__clang__)

@@ -70,6 +70,20 @@ static void REF(multiply)(const sn_kernel_call *call)
 
 REF_KERNEL(multiply, .run = REF(multiply));
 
+static void REF(convert_range)(const sn_kernel_call *call, int64_t begin, int64_t end)
+{
+    const real *x = call->inputs[0];
+    memcpy((real *)call->output + begin, x + begin, (size_t)(end - begin) * sizeof(real));
+}
+
+/* Between equal types; cpu/ref/narrow.c widens and narrows around it. */
+static void REF(convert)(const sn_kernel_call *call)
+{
+    sn_ref_for(call, sn_shape_elements(call->node->shape), 1, REF(convert_range));
+}
+
+REF_KERNEL(convert, .run = REF(convert));
+
 /* ---- dropout: element i of image n stays iff uniform(mix(keys[n] ^ salt * constant), i) >= p; an item is an image
  * ---- */
 
