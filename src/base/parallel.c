@@ -1,8 +1,11 @@
 /* parallel.c - see parallel.h.
  *
- * A loop is a job on its caller's stack, listed while it has tasks that nobody has claimed.  A thread joins a job by claiming its
- * first task under the lock, claims further ones with an atomic counter, and leaves under the lock; the caller takes the job
- * off the list when the counter has run out, and returns when everybody who joined has left. */
+ * A loop under way lies in a slot.  Its tasks are cut into ranges, one for each thread, so that in loop after loop the
+ * same thread comes to the same part of the data, which it finds in its own cache; a thread whose range has run out
+ * takes tasks from the other ranges.  Nothing is locked: a slot's state is one word that says whether threads may still
+ * join and how many are inside.  A thread joins by claiming one of the slot's places, and the first to find no task
+ * left closes the slot; the caller returns when everybody who joined has left.  The lock is for threads that sleep,
+ * alone. */
 #define _GNU_SOURCE
 #include "base/parallel.h"
 
@@ -14,26 +17,44 @@
 #include <stdio.h>
 #include <time.h>
 
-/* Before sleeping, a thread looks for work so long, which bridges the gap between two loops of a network and costs other
- * processes little.  It is a time and no count, because a pause takes 40 cycles on one processor and 140 on another. */
+/* Before sleeping, a thread looks for work so long, which bridges the gap between two loops of a network and costs
+ * other processes little.  It is a time and no count, because a pause takes 40 cycles on one processor and 140 on
+ * another. */
 enum { SPIN_NANOSECONDS = 40000, PAUSES = 32 /* between two looks at the clock */ };
 
-typedef struct job {
+enum { SLOTS = 16, MOST_RANGES = 16, CACHE_LINE = 64 };
+
+/* slot.state; 0: the slot is free. */
+enum {
+    INSIDE_ONE = 1, /* threads beside the caller that have joined and not left */
+    INSIDE = 0x3ff,
+    PLACE_ONE = 0x400, /* threads that may still join */
+    PLACES = 0x3ff * PLACE_ONE,
+    TAKEN = 1 << 20, /* a caller owns the slot */
+    OPEN = 1 << 21,  /* there may be tasks that nobody has claimed */
+    CALLER_SLEEPS = 1 << 22
+};
+
+typedef struct range {
+    _Alignas(CACHE_LINE) atomic_int_fast64_t next; /* the first unclaimed task, or beyond the last */
+    int64_t end;
+} range;
+
+typedef struct slot {
+    _Alignas(CACHE_LINE) atomic_uint state;
     void (*task)(void *context, int64_t index, int worker);
     void *context;
-    int64_t tasks;
-    atomic_int_fast64_t next; /* the first unclaimed task, or beyond the last */
-    int joined, most_joined;  /* threads beside the caller, under the lock */
-    atomic_int inside;        /* of those, how many have not left */
-    struct job *following;
-} job;
+    int ranges_count;
+    range ranges[MOST_RANGES];
+} slot;
 
 static struct {
+    slot slots[SLOTS];
+    _Alignas(CACHE_LINE) atomic_uint published; /* loops so far: what a spinning thread watches */
+    _Alignas(CACHE_LINE) atomic_int sleeping;   /* threads of the pool that wait for work */
+    atomic_int threads;                         /* of the pool */
     pthread_mutex_t lock;
     pthread_cond_t work, left;
-    job *jobs;             /* with unclaimed tasks, perhaps */
-    int threads;           /* of the pool */
-    atomic_uint published; /* jobs so far: what a spinning thread watches */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .left = PTHREAD_COND_INITIALIZER};
 
 static inline void relax(void)
@@ -52,52 +73,86 @@ static int64_t nanoseconds_now(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Whether a thread that has paused so often since `begin` may go on. */
-static bool may_spin(int pauses, int64_t begin)
+/* Whether a thread that has paused so often since *begin, 0 until the first look at the clock, may go on. */
+static bool may_spin(int pauses, int64_t *begin)
 {
     relax();
-    return pauses % PAUSES != PAUSES - 1 || nanoseconds_now() - begin < SPIN_NANOSECONDS;
+    if (pauses % PAUSES != PAUSES - 1) return true;
+    int64_t now = nanoseconds_now();
+    if (*begin == 0) *begin = now;
+    return now - *begin < SPIN_NANOSECONDS;
 }
 
-static void run_tasks(job *j, int64_t index, int worker)
+/* ---- tasks ---- */
+
+/* Own range first, then the others'. */
+static void run_tasks(slot *s, int worker)
 {
-    for (; index < j->tasks; index = atomic_fetch_add(&j->next, 1)) j->task(j->context, index, worker);
+    int ranges = s->ranges_count;
+    for (int k = 0; k < ranges; k++) {
+        range *r = &s->ranges[(worker + k) % ranges];
+        int64_t index, end = r->end;
+        while ((index = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed)) < end)
+            s->task(s->context, index, worker);
+    }
+    atomic_fetch_and_explicit(&s->state, ~(unsigned)OPEN, memory_order_relaxed);
 }
 
-/* A job to help with, joined by claiming its task *index as *worker; NULL if there is none.  Under the lock. */
-static job *join_a_job(int64_t *index, int *worker)
+/* ---- threads of the pool ---- */
+
+/* A slot with a place that was claimed as *worker; NULL if there is none. */
+static slot *join_a_slot(int *worker)
 {
-    for (job *j = pool.jobs; j; j = j->following) {
-        if (j->joined == j->most_joined || (*index = atomic_fetch_add(&j->next, 1)) >= j->tasks) continue;
-        *worker = ++j->joined;
-        atomic_fetch_add(&j->inside, 1);
-        return j;
+    for (int i = 0; i < SLOTS; i++) {
+        slot *s = &pool.slots[i];
+        unsigned state = atomic_load_explicit(&s->state, memory_order_relaxed);
+        while ((state & OPEN) && (state & PLACES)) {
+            unsigned joined = state - PLACE_ONE + INSIDE_ONE;
+            if (!atomic_compare_exchange_weak_explicit(&s->state, &state, joined, memory_order_acquire,
+                                                       memory_order_relaxed))
+                continue;
+            *worker = (int)((state & PLACES) / PLACE_ONE);
+            return s;
+        }
     }
     return NULL;
+}
+
+static void leave(slot *s)
+{
+    unsigned before = atomic_fetch_sub_explicit(&s->state, INSIDE_ONE, memory_order_release);
+    if ((before & INSIDE) != INSIDE_ONE || !(before & CALLER_SLEEPS))
+        return; /* the slot may be another loop's by now */
+    pthread_mutex_lock(&pool.lock);
+    pthread_cond_broadcast(&pool.left);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+static void wait_for_work(unsigned seen)
+{
+    int64_t begin = 0;
+    for (int i = 0; atomic_load(&pool.published) == seen && may_spin(i, &begin); i++) continue;
+    if (atomic_load(&pool.published) != seen) return;
+    pthread_mutex_lock(&pool.lock);
+    atomic_fetch_add(&pool.sleeping, 1); /* then look again: whoever publishes does it the other way round */
+    while (atomic_load(&pool.published) == seen) pthread_cond_wait(&pool.work, &pool.lock);
+    atomic_fetch_sub(&pool.sleeping, 1);
+    pthread_mutex_unlock(&pool.lock);
 }
 
 static void *serve(void *unused)
 {
     (void)unused;
     for (;;) {
-        int64_t index;
+        unsigned seen = atomic_load(&pool.published);
         int worker;
-        job *j;
-        pthread_mutex_lock(&pool.lock);
-        while (!(j = join_a_job(&index, &worker))) {
-            unsigned seen = atomic_load(&pool.published);
-            pthread_mutex_unlock(&pool.lock);
-            int64_t begin = nanoseconds_now();
-            for (int i = 0; atomic_load(&pool.published) == seen && may_spin(i, begin); i++) continue;
-            pthread_mutex_lock(&pool.lock);
-            if (atomic_load(&pool.published) == seen) pthread_cond_wait(&pool.work, &pool.lock);
+        slot *s = join_a_slot(&worker);
+        if (s) {
+            run_tasks(s, worker);
+            leave(s);
+        } else {
+            wait_for_work(seen);
         }
-        pthread_mutex_unlock(&pool.lock);
-        run_tasks(j, index, worker);
-        pthread_mutex_lock(&pool.lock);
-        atomic_fetch_sub(&j->inside, 1); /* the last touch: the caller may return now */
-        pthread_cond_broadcast(&pool.left);
-        pthread_mutex_unlock(&pool.lock);
     }
     return NULL;
 }
@@ -105,18 +160,20 @@ static void *serve(void *unused)
 /* The child of a fork has the caller's thread alone. */
 static void forget_threads(void)
 {
-    pool.threads = 0;
-    pool.jobs = NULL;
+    for (int i = 0; i < SLOTS; i++) atomic_store(&pool.slots[i].state, 0);
+    atomic_store(&pool.sleeping, 0);
+    atomic_store(&pool.threads, 0);
     pthread_mutex_init(&pool.lock, NULL);
     pthread_cond_init(&pool.work, NULL);
     pthread_cond_init(&pool.left, NULL);
 }
 
-/* Brings the pool to `threads` threads, or as many as can be had.  Under the lock. */
+/* Brings the pool to `threads` threads, or as many as can be had. */
 static void grow_pool(int threads)
 {
     static bool watched;
-    if (pool.threads >= threads) return;
+    if (atomic_load_explicit(&pool.threads, memory_order_relaxed) >= threads) return;
+    pthread_mutex_lock(&pool.lock);
     if (!watched) watched = pthread_atfork(NULL, NULL, forget_threads) == 0;
     sigset_t all, before; /* signals are for the program's own threads */
     sigfillset(&all);
@@ -125,49 +182,78 @@ static void grow_pool(int threads)
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     pthread_t thread;
-    while (pool.threads < threads && pthread_create(&thread, &detached, serve, NULL) == 0) pool.threads++;
+    while (atomic_load(&pool.threads) < threads && pthread_create(&thread, &detached, serve, NULL) == 0)
+        atomic_fetch_add(&pool.threads, 1);
     pthread_attr_destroy(&detached);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_mutex_unlock(&pool.lock);
 }
 
-static void publish(job *j)
+/* ---- callers ---- */
+
+/* A slot for the caller, or NULL where so many loops are under way that threads have enough to do. */
+static slot *take_slot(void)
 {
-    pthread_mutex_lock(&pool.lock);
-    grow_pool(j->most_joined);
-    j->following = pool.jobs;
-    pool.jobs = j;
+    for (int i = 0; i < SLOTS; i++) {
+        unsigned expected = 0;
+        if (atomic_compare_exchange_strong_explicit(&pool.slots[i].state, &expected, TAKEN, memory_order_acquire,
+                                                    memory_order_relaxed))
+            return &pool.slots[i];
+    }
+    return NULL;
+}
+
+static void publish(slot *s, int places)
+{
+    atomic_store_explicit(&s->state, TAKEN | OPEN | (unsigned)places * PLACE_ONE, memory_order_release);
     atomic_fetch_add(&pool.published, 1);
-    pthread_cond_broadcast(&pool.work);
+    if (atomic_load(&pool.sleeping) == 0) return;
+    pthread_mutex_lock(&pool.lock);
+    for (int i = 0; i < places && i < atomic_load(&pool.sleeping); i++) pthread_cond_signal(&pool.work);
     pthread_mutex_unlock(&pool.lock);
 }
 
-/* Nobody joins from here on; waits for those inside. */
-static void withdraw(job *j)
+/* Waits for those inside and frees the slot. */
+static void withdraw(slot *s)
 {
-    pthread_mutex_lock(&pool.lock);
-    job **at = &pool.jobs;
-    while (*at != j) at = &(*at)->following;
-    *at = j->following;
-    pthread_mutex_unlock(&pool.lock);
-    int64_t begin = nanoseconds_now();
-    for (int i = 0; atomic_load(&j->inside) > 0 && may_spin(i, begin); i++) continue;
-    pthread_mutex_lock(&pool.lock);
-    while (atomic_load(&j->inside) > 0) pthread_cond_wait(&pool.left, &pool.lock);
-    pthread_mutex_unlock(&pool.lock);
+    int64_t begin = 0;
+    for (int i = 0; (atomic_load_explicit(&s->state, memory_order_acquire) & INSIDE) && may_spin(i, &begin); i++)
+        continue;
+    if (atomic_load_explicit(&s->state, memory_order_acquire) & INSIDE) {
+        pthread_mutex_lock(&pool.lock);
+        unsigned state = atomic_fetch_or_explicit(&s->state, CALLER_SLEEPS, memory_order_acquire);
+        while (state & INSIDE) {
+            pthread_cond_wait(&pool.left, &pool.lock);
+            state = atomic_load_explicit(&s->state, memory_order_acquire);
+        }
+        pthread_mutex_unlock(&pool.lock);
+    }
+    atomic_store_explicit(&s->state, 0, memory_order_release);
 }
 
 void sn_parallel_for(int threads, int64_t tasks, void (*task)(void *context, int64_t index, int worker), void *context)
 {
     if (threads > SN_MAX_THREADS) threads = SN_MAX_THREADS;
     if (threads > tasks) threads = (int)tasks;
-    if (threads <= 1) {
+    slot *s = threads > 1 ? take_slot() : NULL;
+    if (!s) {
         for (int64_t i = 0; i < tasks; i++) task(context, i, 0);
         return;
     }
-    job j = {.task = task, .context = context, .tasks = tasks, .most_joined = threads - 1};
-    publish(&j);
-    run_tasks(&j, atomic_fetch_add(&j.next, 1), 0);
-    withdraw(&j);
+    grow_pool(threads - 1);
+    s->task = task;
+    s->context = context;
+    s->ranges_count = threads < MOST_RANGES ? threads : MOST_RANGES;
+    for (int k = 0; k < s->ranges_count; k++) {
+        atomic_store_explicit(&s->ranges[k].next,
+                              tasks / s->ranges_count * k + tasks % s->ranges_count * k / s->ranges_count,
+                              memory_order_relaxed);
+        if (k > 0) s->ranges[k - 1].end = s->ranges[k].next;
+    }
+    s->ranges[s->ranges_count - 1].end = tasks;
+    publish(s, threads - 1);
+    run_tasks(s, 0);
+    withdraw(s);
 }
 
 /* CPUs granted by the cgroup (v2 cpu.max, v1 cfs quota), rounded up; 0 when unlimited or unknown. */

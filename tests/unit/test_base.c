@@ -106,9 +106,10 @@ static void *loops_of_a_thread(void *unused)
 static void loops_may_nest_and_run_side_by_side(void **state)
 {
     (void)state;
-    pthread_t threads[3];
-    for (int i = 0; i < 3; i++) assert_int_equal(pthread_create(&threads[i], NULL, loops_of_a_thread, NULL), 0);
-    for (int i = 0; i < 3; i++) {
+    enum { CALLERS = 12 }; /* with the loops in their tasks more than the pool keeps at a time */
+    pthread_t threads[CALLERS];
+    for (int i = 0; i < CALLERS; i++) assert_int_equal(pthread_create(&threads[i], NULL, loops_of_a_thread, NULL), 0);
+    for (int i = 0; i < CALLERS; i++) {
         void *complaint = NULL;
         assert_int_equal(pthread_join(threads[i], &complaint), 0);
         assert_null(complaint);
