@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "graph/lower.h"
 #include "ops/op.h"
 
 /* ---- inputs ---- */
@@ -71,19 +72,26 @@ static senet_status build_training(bench_job *job)
                                 .width = job->width,
                                 .input = SN_INPUT_U8,
                                 .loss = true};
-    sn_graph *graph = NULL;
+    sn_graph *graph = NULL, *fused = NULL;
     senet_status status;
     memcpy(options.mean, preprocess->mean, sizeof options.mean);
     memcpy(options.std, preprocess->std, sizeof options.std);
     SN_TRY(sn_model_build(&job->model->spec, &options, &graph), cleanup);
     SN_TRY(sn_graph_add_gradients(graph, sn_graph_find_output(graph, "loss")), cleanup);
-    SN_TRY(sn_graph_fuse(graph, &job->graph), cleanup);
+    SN_TRY(sn_graph_fuse(graph, &fused), cleanup);
+    if (job->model->precision == SENET_BF16)
+        SN_TRY(sn_graph_lower_bf16(fused, &job->graph), cleanup);
+    else {
+        job->graph = fused;
+        fused = NULL;
+    }
     SN_TRY(sn_params_create(job->graph, SN_FLOAT, &job->gradients), cleanup);
     SN_TRY(sn_params_create(job->graph, SN_FLOAT, &job->velocity), cleanup);
     sn_train_defaults(&job->config);
     status = sn_update_plan_create(job->graph, job->model->params, &job->config, &job->update);
 cleanup:
     sn_graph_destroy(graph);
+    sn_graph_destroy(fused);
     return status;
 }
 

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "bench_job.h"
 #include "cpu/cpu.h"
+#include "graph/lower.h"
 #include "network.h"
 #include "ops/op.h"
 #include "progress.h"
@@ -105,7 +106,7 @@ static void add_json(sn_text *text, const result *r)
     sn_json_add_int(&json, "batch", r->job->batch);
     sn_json_add_int(&json, "threads", model->threads);
     sn_json_add_string(&json, "isa", model->reference_only ? "reference" : sn_cpu_isa_name(sn_cpu_isa()));
-    sn_json_add_string(&json, "precision", "fp32");
+    sn_json_add_string(&json, "precision", sn_precision_name(model->precision));
     sn_json_add_int(&json, "runs", (int64_t)r->times->count);
     sn_json_open_object(&json, "latency_ms");
     sn_json_add_double(&json, "min", percentile(r->times, 0));
@@ -164,10 +165,11 @@ static void add_table(sn_text *text, const result *r)
 {
     const senet_model *model = r->job->model;
     if (r->layers) add_layers(text, r);
-    sn_text_printf(text, "%s, %s, batch %lld, %s, %d thread%s, %s, fp32: %zu runs\n", model->name,
+    sn_text_printf(text, "%s, %s, batch %lld, %s, %d thread%s, %s, %s: %zu runs\n", model->name,
                    r->job->training ? "training step" : "inference", (long long)r->job->batch,
                    cli_input_text(r->job->height, r->job->width), model->threads, model->threads == 1 ? "" : "s",
-                   model->reference_only ? "reference kernels" : sn_cpu_isa_name(sn_cpu_isa()), r->times->count);
+                   model->reference_only ? "reference kernels" : sn_cpu_isa_name(sn_cpu_isa()),
+                   sn_precision_name(model->precision), r->times->count);
     sn_text_printf(text, "latency  min %.3f  p50 %.3f  p90 %.3f  p99 %.3f ms\n", percentile(r->times, 0),
                    percentile(r->times, 0.5), percentile(r->times, 0.9), percentile(r->times, 0.99));
     sn_text_printf(text, "%.1f images/s, %.1f GFLOP/s", r->images_per_second, r->gflops);

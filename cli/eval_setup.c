@@ -126,7 +126,8 @@ static int interpolation_of(const cli_arguments *arguments, const senet_model *m
 /* The streams of one network: one for each of its crop sizes. */
 static senet_status add_streams(const cli_arguments *arguments, senet_model *model, eval_setup *setup)
 {
-    sn_eval_stream stream = {.spec = &model->spec, .params = model->params, .preprocess = model->preprocess};
+    sn_eval_stream stream = {.spec = &model->spec, .params = model->params, .precision = model->precision,
+                             .preprocess = model->preprocess};
     if (setup->as_stored) {
         setup->streams[setup->streams_count++] = stream;
         setup->views++;

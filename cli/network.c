@@ -44,6 +44,7 @@ senet_status cli_open_weights(const cli_arguments *arguments, const char *weight
     SN_RETURN_IF_FAILED(weights ? sn_model_open(weights, name, model) : sn_model_create(name, model));
     cli_warn_unused(weights, *model);
     if (cli_has(arguments, "threads")) (*model)->threads = (int)cli_integer(arguments, "threads");
+    if (cli_has(arguments, "precision")) (*model)->precision = (senet_precision)cli_choice(arguments, "precision");
     if (cli_has(arguments, "reference")) (*model)->reference_only = cli_flag(arguments, "reference");
     if (cli_has(arguments, "no-exif")) (*model)->ignore_exif = cli_flag(arguments, "no-exif");
     return SENET_OK;

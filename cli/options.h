@@ -122,8 +122,8 @@ const char *cli_nearest(const char *word, const char *list, int *length);
     }
 #define CLI_OPTION_PRECISION                                                                                           \
     {                                                                                                                  \
-        .name = "precision", .type = CLI_CHOICE, .metavar = "TYPE", .choices = "fp32", .absent = "bf16|int8",          \
-        .standard = "fp32", .help = "type of the arithmetic"                                                           \
+        .name = "precision", .type = CLI_CHOICE, .metavar = "TYPE", .choices = "fp32|bf16", .absent = "int8",          \
+        .standard = "fp32", .help = "of activations and products; sums are in fp32"                                    \
     }
 #define CLI_OPTION_DEVICE                                                                                              \
     {                                                                                                                  \

@@ -56,11 +56,19 @@ SENET_API const char *senet_last_error(void);
  * threads. */
 typedef struct senet_model senet_model;
 
+/* What a network computes with.  Sums, the squeeze and the excitation are in single precision in any case. */
+typedef enum senet_precision {
+    SENET_FP32 = 0, /* single precision */
+    SENET_BF16 = 1, /* activations and products in bfloat16: half the memory, faster where the processor multiplies it */
+    SENET_INT8 = 2  /* 8-bit activations and weights; needs a file made by `senet quantize` */
+} senet_precision;
+
 /* How to load; all zero is the usual case. */
 typedef struct senet_model_options {
     const char *model; /* the network's name, "se_cifar_resnet20:r=8"; NULL: what the weights file says it is */
     int threads;       /* that compute, 1..256; 0: every CPU the process may use */
     int ignore_exif;   /* not 0: pictures are taken as they are stored, not turned as their EXIF orientation says */
+    senet_precision precision;
 } senet_model_options;
 
 /* Loads a weights file (safetensors with the names of this library, torchvision or timm, or a .caffemodel; see the manual)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/parallel.h"
+#include "graph/lower.h"
 
 /* Fills in spec, name, layout and parameters. */
 static senet_status build(senet_model *model, const char *name)
@@ -92,17 +93,30 @@ senet_status sn_model_build_inference(const senet_model *model, int64_t batch, i
                                 .width = width,
                                 .input = SN_INPUT_REAL,
                                 .no_fuse = true};
-    sn_graph *plain = NULL, *fused = NULL;
+    sn_graph *plain = NULL, *fused = NULL, *folded = NULL;
     senet_status status;
     *graph = NULL;
     SN_TRY(sn_model_build(&model->spec, &options, &plain), cleanup);
     SN_TRY(add_taps(plain, taps, taps_count), cleanup); /* before the passes, which keep outputs and drop other names */
     SN_TRY(sn_graph_fuse(plain, &fused), cleanup);
-    status = sn_graph_fold_batch_norm(fused, graph);
+    SN_TRY(sn_graph_fold_batch_norm(fused, &folded), cleanup);
+    if (model->precision == SENET_BF16)
+        status = sn_graph_lower_bf16(folded, graph);
+    else {
+        *graph = folded;
+        folded = NULL;
+    }
 cleanup:
     sn_graph_destroy(plain);
     sn_graph_destroy(fused);
+    sn_graph_destroy(folded);
     return status;
+}
+
+static senet_status check_precision(senet_precision precision)
+{
+    if (precision == SENET_FP32 || precision == SENET_BF16) return SENET_OK;
+    return sn_fail(SENET_USAGE, "precision %d: there are SENET_FP32 and SENET_BF16", (int)precision);
 }
 
 static senet_status check_threads(int threads)
@@ -115,10 +129,14 @@ senet_status senet_model_load(const char *path, const senet_model_options *optio
 {
     *model = NULL;
     if (!path) return sn_fail(SENET_USAGE, "senet_model_load: path is NULL");
-    if (options) SN_RETURN_IF_FAILED(check_threads(options->threads));
+    if (options) {
+        SN_RETURN_IF_FAILED(check_threads(options->threads));
+        SN_RETURN_IF_FAILED(check_precision(options->precision));
+    }
     SN_RETURN_IF_FAILED(sn_model_open(path, options ? options->model : NULL, model));
     if (options) {
         (*model)->threads = options->threads;
+        (*model)->precision = options->precision;
         (*model)->ignore_exif = options->ignore_exif != 0;
     }
     return SENET_OK;

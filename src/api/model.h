@@ -28,6 +28,7 @@ struct senet_model {
     sn_load_report loaded;    /* what became of the file's tensors */
     sn_preprocess preprocess; /* the file's, or the default of the network's native size */
     int threads;              /* 0: every CPU */
+    senet_precision precision;
     bool ignore_exif, reference_only;
     sn_graph *layout; /* batch 1: tells which parameters there are */
     sn_params *params;
@@ -43,7 +44,8 @@ senet_status sn_model_create(const char *name, senet_model **model);
 /* Opens a weights file; `name` may be NULL when the file says what it is. */
 senet_status sn_model_open(const char *path, const char *name, senet_model **model);
 
-/* The network for inference on `batch` pictures of height x width, batch norm folded into the convolutions; input
+/* The network for inference on `batch` pictures of height x width, batch norm folded into the convolutions, activations stored as
+ * model->precision says; input
  * "input" (N,H,W,3), outputs "logits" and the nodes named in taps[0 .. taps_count-1].  A tap that is no node:
  * SENET_USAGE. */
 senet_status sn_model_build_inference(const senet_model *model, int64_t batch, int64_t height, int64_t width,

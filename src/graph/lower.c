@@ -5,6 +5,12 @@
 
 #include "ops/op.h"
 
+const char *sn_precision_name(senet_precision precision)
+{
+    static const char *const names[] = {[SENET_FP32] = "fp32", [SENET_BF16] = "bf16", [SENET_INT8] = "int8"};
+    return names[precision];
+}
+
 typedef struct lowering {
     const sn_graph *from;
     sn_graph *to;

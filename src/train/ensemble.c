@@ -92,6 +92,7 @@ static senet_status create_network(const evaluation *e, stream *s)
         .build = sn_build_options_for(e->dataset, &given->preprocess, SN_MODE_EVAL, s->chunk),
         .bgr = given->preprocess.bgr,
         .threads = e->options->threads,
+        .precision = given->precision,
         .reference_only = e->options->reference_only,
         .params = given->params,
         .workspace = e->workspace,

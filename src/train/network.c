@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "graph/lower.h"
 
 enum { PROGRAMS = 2 }; /* the full batch and the last one */
 
@@ -43,9 +44,12 @@ static senet_status build_graph(const sn_network *network, int64_t batch, sn_gra
     build.batch = batch;
     build.loss = trains(network);
     SN_RETURN_IF_FAILED(sn_model_build(network->options.spec, &build, graph));
-    if (!trains(network)) return apply_pass(sn_graph_fold_batch_norm, graph);
-    SN_RETURN_IF_FAILED(sn_graph_add_gradients(*graph, sn_graph_find_output(*graph, "loss")));
-    return apply_pass(sn_graph_fuse, graph);
+    if (trains(network)) {
+        SN_RETURN_IF_FAILED(sn_graph_add_gradients(*graph, sn_graph_find_output(*graph, "loss")));
+        SN_RETURN_IF_FAILED(apply_pass(sn_graph_fuse, graph));
+    } else
+        SN_RETURN_IF_FAILED(apply_pass(sn_graph_fold_batch_norm, graph));
+    return network->options.precision == SENET_BF16 ? apply_pass(sn_graph_lower_bf16, graph) : SENET_OK;
 }
 
 static void free_program(batch_program *slot)

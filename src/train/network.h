@@ -10,6 +10,7 @@ typedef struct sn_network_options {
                                    SN_MODE_EVAL batch norm is folded and there is no loss */
     bool bgr;                   /* the weights expect blue, green, red; mean and std are in that order */
     int threads;
+    senet_precision precision;  /* how activations are stored, and their gradients in training */
     bool reference_only;
     sn_params *params;
     sn_params *gradients;       /* NULL in SN_MODE_EVAL */
