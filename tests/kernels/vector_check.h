@@ -141,12 +141,17 @@ static inline int64_t vector_outputs(const vector_case *c)
     return count;
 }
 
+/* F(4x4,3x3) multiplies the terms by up to 5 and 8 on the way and cancels that again, F(2x2,3x3) by up to 2 and 2. */
+static inline double vector_growth(const char *kernel)
+{
+    return strstr(kernel, "winograd_f43") ? 12 : strstr(kernel, "winograd_f23") ? 2 : 1;
+}
+
 static inline void vector_compare(const vector_case *c, const char *kernel, const float *got, const double *want,
                                   const double *terms)
 {
     int64_t count = vector_outputs(c);
-    /* F(4x4,3x3) multiplies the terms by up to 5 and 8 on the way and cancels that again, F(2x2,3x3) by up to 2 and 2 */
-    double growth = strstr(kernel, "winograd_f43") ? 12 : strstr(kernel, "winograd_f23") ? 2 : 1;
+    double growth = vector_growth(kernel);
     for (int64_t i = 0; i < count; i++) {
         double allowed = growth * c->error_per_term * (c->absolute > 0 ? c->absolute : fabs(terms[i]) + 1);
         double error = fabs((double)got[i] - want[i]);
