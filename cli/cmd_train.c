@@ -39,12 +39,15 @@ static void catch_signals(void)
 
 static void print_epoch(const sn_train_progress *p)
 {
-    char validation[128] = "";
-    if (!isnan(p->val_loss))
+    char validation[128] = "", average[96] = "";
+    if (!isnan(p->val.loss))
         snprintf(validation, sizeof validation, "  validation: loss %.4f  top-1 error %.2f%%  top-5 error %.2f%%",
-                 p->val_loss, p->val_top1_error, p->val_top5_error);
-    cli_report_note("epoch %lld/%lld: loss %.4f  top-1 error %.2f%%%s  %.0f images/s", (long long)p->epoch,
-                    (long long)p->epochs, p->loss, p->top1_error, validation, p->images_per_second);
+                 p->val.loss, p->val.top1_error, p->val.top5_error);
+    if (!isnan(p->ema.loss))
+        snprintf(average, sizeof average, "  of the average: loss %.4f  top-1 error %.2f%%", p->ema.loss,
+                 p->ema.top1_error);
+    cli_report_note("epoch %lld/%lld: loss %.4f  top-1 error %.2f%%%s%s  %.0f images/s", (long long)p->epoch,
+                    (long long)p->epochs, p->loss, p->top1_error, validation, average, p->images_per_second);
 }
 
 static void show_progress(void *context, const sn_train_progress *p)
@@ -141,6 +144,11 @@ static senet_status print_result(const sn_train_config *config, const sn_train_r
             sn_json_add_int(&json, "best_epoch", result->best_epoch);
         else
             sn_json_add_null(&json, "best_epoch");
+        if (config->ema > 0) {
+            sn_json_add_double(&json, "ema_loss", result->ema.loss);
+            sn_json_add_double(&json, "ema_top1_error", result->ema.top1_error);
+            sn_json_add_double(&json, "ema_top5_error", result->ema.top5_error);
+        }
         sn_json_add_bool(&json, "stopped", stopped);
         sn_json_close_object(&json);
         return cli_print_text(&text);
@@ -150,6 +158,9 @@ static senet_status print_result(const sn_train_config *config, const sn_train_r
     if (!isnan(result->top1_error))
         sn_text_printf(&text, "\nlast: loss %.4f, top-1 error %.2f%%, top-5 error %.2f%%", result->loss,
                        result->top1_error, result->top5_error);
+    if (!isnan(result->ema.loss))
+        sn_text_printf(&text, "\nmoving average: loss %.4f, top-1 error %.2f%%, top-5 error %.2f%%, %s/ema.safetensors",
+                       result->ema.loss, result->ema.top1_error, result->ema.top5_error, config->output);
     if (evaluated)
         sn_text_printf(&text, "\nbest: top-1 error %.2f%% after epoch %lld, %s", result->best_top1_error,
                        (long long)result->best_epoch, result->best);

@@ -8,6 +8,7 @@
 #include "base/text.h"
 
 /* The choices are in the order of the enums in train.h. */
+#define PRECISIONS "fp32|bf16"
 #define OPTIMIZERS "sgd|sgd-caffe|nesterov"
 #define SCHEDULES "constant|step|plateau|cosine"
 #define INIT_RULES "he|torch|he-fan-out"
@@ -157,6 +158,14 @@ const cli_option cli_train_options[] = {
      .most = 0.999,
      .usual = "0",
      .help = "share of the target spread over all classes"},
+    {.name = "ema",
+     .type = CLI_REAL,
+     .metavar = "DECAY",
+     .least = 0,
+     .most = 0.999999999,
+     .usual = "0: none",
+     .help = "keep a moving average of the weights: after every step DECAY of itself and 1 - DECAY of them; evaluated, "
+             "saved as ema.safetensors"},
     {.name = "augment",
      .type = CLI_TEXT,
      .metavar = "HOW",
@@ -261,6 +270,7 @@ const cli_option cli_train_options[] = {
 const char *cli_train_choice_name(const char *setting, int64_t index, int *length)
 {
     const char *list = strcmp(setting, "optimizer") == 0       ? OPTIMIZERS
+                       : strcmp(setting, "precision") == 0     ? PRECISIONS
                        : strcmp(setting, "schedule") == 0      ? SCHEDULES
                        : strcmp(setting, "init") == 0          ? INIT_RULES
                        : strcmp(setting, "on_bad") == 0        ? BAD_PICTURES
@@ -391,6 +401,7 @@ static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
     set_real(a, "warmup-epochs", &config->warmup_epochs);
     set_real(a, "warmup-lr", &config->warmup_lr);
     set_real(a, "label-smoothing", &config->label_smoothing);
+    set_real(a, "ema", &config->ema);
     set_int(a, "input-size", &config->input_size);
     set_flag(a, "no-exif", true, &config->no_exif);
     set_flag(a, "fast-decode", true, &config->fast_decode);
@@ -407,6 +418,7 @@ static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
     set_int(a, "threads", &config->threads);
     set_flag(a, "reference", true, &config->reference_only);
     if (cli_given(a, "seed")) config->seed = (uint64_t)cli_integer(a, "seed");
+    if (cli_given(a, "precision")) config->precision = (senet_precision)cli_choice(a, "precision");
     if (cli_given(a, "optimizer")) config->optimizer = (sn_optimizer)cli_choice(a, "optimizer");
     if (cli_given(a, "init-rule")) config->init = (sn_init)cli_choice(a, "init-rule");
     if (cli_given(a, "on-bad-image")) config->on_bad = (sn_on_bad)cli_choice(a, "on-bad-image");

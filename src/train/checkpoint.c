@@ -14,25 +14,43 @@ static const char config_prefix[] = "config.";
 
 /* ---- the state as text ---- */
 
+typedef enum state_kind {
+    WHOLE,      /* int64_t */
+    REAL,       /* double */
+    REAL_IF_SET /* double; a file from before it existed lacks it, and it stays NaN */
+} state_kind;
+
 typedef struct state_value {
     const char *key;
-    bool real; /* double; else int64_t */
+    state_kind kind;
     size_t offset;
 } state_value;
 
-#define VALUE(member, real) {"state." #member, real, offsetof(sn_train_state, member)}
+#define VALUE(key, member, kind) {"state." key, kind, offsetof(sn_train_state, member)}
 static const state_value state_values[] = {
-    VALUE(step, false),           VALUE(epoch, false),         VALUE(batch, false),
-    VALUE(loss_sum, true),        VALUE(images, false),        VALUE(errors, false),
-    VALUE(plateau.best, true),    VALUE(plateau.waited, false), VALUE(plateau.reduced, false),
-    VALUE(val_loss, true),        VALUE(val_top1_error, true), VALUE(val_top5_error, true),
-    VALUE(best_top1_error, true), VALUE(best_epoch, false),
+    VALUE("step", step, WHOLE),
+    VALUE("epoch", epoch, WHOLE),
+    VALUE("batch", batch, WHOLE),
+    VALUE("loss_sum", loss_sum, REAL),
+    VALUE("images", images, WHOLE),
+    VALUE("errors", errors, WHOLE),
+    VALUE("plateau.best", plateau.best, REAL),
+    VALUE("plateau.waited", plateau.waited, WHOLE),
+    VALUE("plateau.reduced", plateau.reduced, WHOLE),
+    VALUE("val_loss", val.loss, REAL),
+    VALUE("val_top1_error", val.top1_error, REAL),
+    VALUE("val_top5_error", val.top5_error, REAL),
+    VALUE("ema_loss", ema.loss, REAL_IF_SET),
+    VALUE("ema_top1_error", ema.top1_error, REAL_IF_SET),
+    VALUE("ema_top5_error", ema.top5_error, REAL_IF_SET),
+    VALUE("best_top1_error", best_top1_error, REAL),
+    VALUE("best_epoch", best_epoch, WHOLE),
 };
 enum { STATE_VALUES = sizeof state_values / sizeof state_values[0] };
 
 void sn_train_state_reset(sn_train_state *state)
 {
-    *state = (sn_train_state){.val_loss = NAN, .val_top1_error = NAN, .val_top5_error = NAN, .best_top1_error = NAN};
+    *state = (sn_train_state){.val = {NAN, NAN, NAN}, .ema = {NAN, NAN, NAN}, .best_top1_error = NAN};
     sn_plateau_reset(&state->plateau);
 }
 
@@ -50,9 +68,10 @@ static senet_status read_state(const sn_tensors *file, sn_train_state *state)
         const state_value *value = &state_values[i];
         const char *text = sn_tensors_metadata(file, value->key);
         void *member = (char *)state + value->offset;
+        if (!text && value->kind == REAL_IF_SET) continue;
         if (!text) return sn_fail(SENET_BAD_DATA, "%s: metadata '%s' is missing", sn_tensors_path(file), value->key);
-        bool parsed = value->real ? parse_real(text, member) : sn_parse_int64(text, member);
-        if (!parsed || (!value->real && *(int64_t *)member < 0))
+        bool whole = value->kind == WHOLE, parsed = whole ? sn_parse_int64(text, member) : parse_real(text, member);
+        if (!parsed || (whole && *(int64_t *)member < 0))
             return sn_fail(SENET_BAD_DATA, "%s: metadata '%s' is '%s'", sn_tensors_path(file), value->key, text);
     }
     return SENET_OK;
@@ -95,7 +114,7 @@ static void add_state(draft *d, const sn_train_state *state)
     for (size_t i = 0; i < STATE_VALUES; i++) {
         const void *member = (const char *)state + state_values[i].offset;
         text.length = 0;
-        if (state_values[i].real) sn_text_add_double(&text, *(const double *)member);
+        if (state_values[i].kind != WHOLE) sn_text_add_double(&text, *(const double *)member);
         else sn_text_printf(&text, "%lld", (long long)*(const int64_t *)member);
         add_metadata(d, "", state_values[i].key, sn_text_string(&text));
     }
@@ -137,9 +156,10 @@ senet_status sn_checkpoint_write(const char *path, const sn_checkpoint *checkpoi
     senet_status status;
     int64_t learnable, statistics;
     sn_graph_count_params(layout, &learnable, &statistics);
-    size_t bytes = (2 * (size_t)learnable + (size_t)statistics + 1) * sizeof(float);
+    size_t whole = (size_t)learnable + (size_t)statistics; /* elements */
+    size_t bytes = (whole + (size_t)learnable + (checkpoint->ema ? whole : 0) + 1) * sizeof(float);
     d.numbers = malloc(bytes);
-    d.tensors = sn_arena_alloc(&d.arena, 2 * layout->params_count * sizeof *d.tensors);
+    d.tensors = sn_arena_alloc(&d.arena, 3 * layout->params_count * sizeof *d.tensors);
     d.metadata = sn_arena_alloc(&d.arena, (count_settings(checkpoint->config) + STATE_VALUES + 3) * sizeof *d.metadata);
     if (!d.numbers || !d.tensors || !d.metadata) {
         status = sn_fail_memory(bytes, "a checkpoint");
@@ -154,6 +174,8 @@ senet_status sn_checkpoint_write(const char *path, const sn_checkpoint *checkpoi
     for (size_t i = 0; i < layout->params_count; i++) at = add_tensor(&d, "", layout, (int)i, checkpoint->params, at);
     for (size_t i = 0; i < layout->params_count; i++)
         if (layout->params[i].learnable) at = add_tensor(&d, "momentum.", layout, (int)i, checkpoint->velocity, at);
+    for (size_t i = 0; i < layout->params_count && checkpoint->ema; i++)
+        at = add_tensor(&d, "ema.", layout, (int)i, checkpoint->ema, at);
     if (d.failed) {
         status = sn_fail_memory(bytes, "a checkpoint");
         goto cleanup;
@@ -248,6 +270,8 @@ static senet_status read_tensors(const sn_tensors *file, const sn_checkpoint *ch
         status = read_tensor(file, "", layout, (int)i, checkpoint->params, room);
         if (status == SENET_OK && layout->params[i].learnable)
             status = read_tensor(file, "momentum.", layout, (int)i, checkpoint->velocity, room);
+        if (status == SENET_OK && checkpoint->ema)
+            status = read_tensor(file, "ema.", layout, (int)i, checkpoint->ema, room);
     }
     free(room);
     return status;

@@ -49,6 +49,7 @@ static const setting settings[] = {
     SETTING(batch, INT64, SN_CONFIG_FIXED),
     SETTING(micro_batch, INT64, SN_CONFIG_FIXED),
     SETTING(epochs, INT64, SN_CONFIG_TOLD),
+    SETTING(precision, INT, SN_CONFIG_FIXED),
     SETTING(optimizer, INT, SN_CONFIG_FIXED),
     SETTING(lr, DOUBLE, SN_CONFIG_TOLD),
     SETTING(momentum, DOUBLE, SN_CONFIG_TOLD),
@@ -66,6 +67,7 @@ static const setting settings[] = {
     SETTING(warmup_lr, DOUBLE, SN_CONFIG_TOLD),
     SETTING(warmup_steps, INT64, SN_CONFIG_TOLD),
     SETTING(label_smoothing, DOUBLE, SN_CONFIG_TOLD),
+    SETTING(ema, DOUBLE, SN_CONFIG_FIXED),
     SETTING(init, INT, SN_CONFIG_FREE),
     SETTING(augment.area_min, DOUBLE, SN_CONFIG_FIXED),
     SETTING(augment.area_max, DOUBLE, SN_CONFIG_FIXED),
@@ -265,6 +267,7 @@ senet_status sn_config_check(const sn_train_config *config)
     SN_RETURN_IF_FAILED(check_range("momentum", config->momentum, 0, 1));
     SN_RETURN_IF_FAILED(check_range("weight decay", config->weight_decay, 0, INFINITY));
     SN_RETURN_IF_FAILED(check_range("label smoothing", config->label_smoothing, 0, 1));
+    SN_RETURN_IF_FAILED(check_range("decay of the weights' average (ema)", config->ema, 0, 1));
     SN_RETURN_IF_FAILED(check_range("minutes between checkpoints", config->checkpoint_minutes, 0, INFINITY));
     return check_schedule(config);
 }

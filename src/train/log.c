@@ -15,7 +15,8 @@
 #include "train/tensorboard.h"
 
 static const char csv_header[] =
-    "epoch,step,lr,train.loss,train.top1_error,val.loss,val.top1_error,val.top5_error,seconds\n";
+    "epoch,step,lr,train.loss,train.top1_error,val.loss,val.top1_error,val.top5_error,seconds";
+static const char csv_header_ema[] = ",val_ema.loss,val_ema.top1_error,val_ema.top5_error";
 
 typedef struct log_file {
     int file;
@@ -24,6 +25,7 @@ typedef struct log_file {
 
 struct sn_log {
     log_file jsonl, csv;
+    bool ema;
     sn_events *events;
     sn_text line;
 };
@@ -101,7 +103,7 @@ static senet_status open_file(log_file *log, const char *folder, const char *nam
     return log->file < 0 ? file_failed(log) : SENET_OK;
 }
 
-senet_status sn_log_open(const char *folder, int64_t step, int64_t epochs, sn_log **log_out)
+senet_status sn_log_open(const char *folder, int64_t step, int64_t epochs, bool ema, sn_log **log_out)
 {
     *log_out = NULL;
     senet_status status;
@@ -109,6 +111,7 @@ senet_status sn_log_open(const char *folder, int64_t step, int64_t epochs, sn_lo
     sn_log *log = calloc(1, sizeof *log);
     if (!log) return sn_fail_memory(sizeof *log, "the log");
     log->jsonl.file = log->csv.file = -1;
+    log->ema = ema;
     SN_TRY(open_file(&log->jsonl, folder, "log.jsonl"), cleanup);
     if (flock(log->jsonl.file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         status = sn_fail(SENET_USAGE, "%s: another process is training into this folder", folder);
@@ -118,7 +121,7 @@ senet_status sn_log_open(const char *folder, int64_t step, int64_t epochs, sn_lo
     SN_TRY(cut_off(&log->jsonl, jsonl_line_stands, reached), cleanup);
     SN_TRY(cut_off(&log->csv, csv_line_stands, reached), cleanup);
     if (lseek(log->csv.file, 0, SEEK_END) == 0) {
-        sn_text_add_string(&log->line, csv_header);
+        sn_text_printf(&log->line, "%s%s\n", csv_header, ema ? csv_header_ema : "");
         SN_TRY(write_line(&log->csv, &log->line), cleanup);
     }
     SN_TRY(sn_events_open(folder, step, &log->events), cleanup);
@@ -186,10 +189,15 @@ static senet_status log_epoch_json(sn_log *log, const sn_epoch_record *record)
     sn_text_printf(line, "{\"epoch\": %lld", (long long)record->epoch);
     add_member(line, "train.loss", record->train_loss);
     add_member(line, "train.top1_error", record->train_top1_error);
-    if (!isnan(record->val_loss)) {
-        add_member(line, "val.loss", record->val_loss);
-        add_member(line, "val.top1_error", record->val_top1_error);
-        add_member(line, "val.top5_error", record->val_top5_error);
+    if (!isnan(record->val.loss)) {
+        add_member(line, "val.loss", record->val.loss);
+        add_member(line, "val.top1_error", record->val.top1_error);
+        add_member(line, "val.top5_error", record->val.top5_error);
+    }
+    if (!isnan(record->ema.loss)) {
+        add_member(line, "val_ema.loss", record->ema.loss);
+        add_member(line, "val_ema.top1_error", record->ema.top1_error);
+        add_member(line, "val_ema.top5_error", record->ema.top5_error);
     }
     add_measured(line, "seconds", record->seconds);
     sn_text_add_string(line, "}\n");
@@ -198,12 +206,16 @@ static senet_status log_epoch_json(sn_log *log, const sn_epoch_record *record)
 
 static senet_status log_epoch_csv(sn_log *log, const sn_epoch_record *record)
 {
-    double values[] = {record->lr, record->train_loss, record->train_top1_error, record->val_loss, record->val_top1_error,
-                       record->val_top5_error, round(record->seconds * 1000) / 1000};
+    enum { COLUMNS = 7, EMA_COLUMNS = 3 };
+    const double values[COLUMNS + EMA_COLUMNS] = {
+        record->lr,          record->train_loss,     record->train_top1_error,
+        record->val.loss,    record->val.top1_error, record->val.top5_error,
+        round(record->seconds * 1000) / 1000,
+        record->ema.loss,    record->ema.top1_error, record->ema.top5_error};
     sn_text *line = &log->line;
     line->length = 0;
     sn_text_printf(line, "%lld,%lld", (long long)record->epoch, (long long)record->step);
-    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+    for (int i = 0; i < COLUMNS + (log->ema ? EMA_COLUMNS : 0); i++) {
         sn_text_add_char(line, ',');
         if (!isnan(values[i])) sn_text_add_double(line, values[i]);
     }
@@ -215,10 +227,14 @@ senet_status sn_log_epoch(sn_log *log, const sn_epoch_record *record)
 {
     SN_RETURN_IF_FAILED(log_epoch_json(log, record));
     SN_RETURN_IF_FAILED(log_epoch_csv(log, record));
-    sn_scalar scalars[] = {{"train/top1_error", record->train_top1_error},
-                           {"train/epoch_loss", record->train_loss},
-                           {"val/loss", record->val_loss},
-                           {"val/top1_error", record->val_top1_error},
-                           {"val/top5_error", record->val_top5_error}};
-    return sn_events_add(log->events, record->step, scalars, isnan(record->val_loss) ? 2 : 5);
+    const sn_scalar scalars[] = {{"train/top1_error", record->train_top1_error},
+                                 {"train/epoch_loss", record->train_loss},
+                                 {"val/loss", record->val.loss},
+                                 {"val/top1_error", record->val.top1_error},
+                                 {"val/top5_error", record->val.top5_error},
+                                 {"val_ema/loss", record->ema.loss},
+                                 {"val_ema/top1_error", record->ema.top1_error},
+                                 {"val_ema/top5_error", record->ema.top5_error}};
+    const size_t count = isnan(record->val.loss) ? 2 : isnan(record->ema.loss) ? 5 : 8;
+    return sn_events_add(log->events, record->step, scalars, count);
 }

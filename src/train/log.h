@@ -17,13 +17,13 @@ typedef struct sn_step_record {
 typedef struct sn_epoch_record {
     int64_t epoch, step;
     double lr, train_loss, train_top1_error;
-    double val_loss, val_top1_error, val_top5_error; /* NaN: not evaluated, left out */
+    sn_validation val, ema; /* of the weights and of their moving average; what was not evaluated is left out */
     double seconds;
 } sn_epoch_record;
 
 /* Opens the logs of the folder for a run that has done `step` steps and `epochs` whole epochs: what the files say about later
- * ones, by a run that was killed, is cut off.  A folder has one writer: SENET_USAGE while another process logs there. */
-senet_status sn_log_open(const char *folder, int64_t step, int64_t epochs, sn_log **log);
+ * ones, by a run that was killed, is cut off.  `ema`: summary.csv has columns for the moving average's errors.  A folder has one writer: SENET_USAGE while another process logs there. */
+senet_status sn_log_open(const char *folder, int64_t step, int64_t epochs, bool ema, sn_log **log);
 /* Each line is in its file when the call returns. */
 senet_status sn_log_step(sn_log *log, const sn_step_record *record);
 senet_status sn_log_epoch(sn_log *log, const sn_epoch_record *record);

@@ -3,6 +3,7 @@
  *   checkpoint.safetensors  the full state: at the start, at every epoch's end, every few minutes, at the end
  *   last.safetensors        weights: at every epoch's end and at the end
  *   best.safetensors        weights of the epoch with the lowest top-1 error
+ *   ema.safetensors         the weights' moving average, where one is kept: whenever last is
  *   log.jsonl, summary.csv, events.out.tfevents.*   see log.h
  * Each safetensors file is replaced by a rename, so a killed run leaves whole files. */
 #include "train/run_folder.h"
@@ -21,8 +22,9 @@ static senet_status make_paths(const char *path, sn_run_folder *folder)
     folder->checkpoint = sn_path_join(path, "checkpoint.safetensors");
     folder->last = sn_path_join(path, "last.safetensors");
     folder->best = sn_path_join(path, "best.safetensors");
-    if (folder->path && folder->checkpoint && folder->last && folder->best) return SENET_OK;
-    return sn_fail_memory(4 * strlen(path), "paths");
+    folder->ema = sn_path_join(path, "ema.safetensors");
+    if (folder->path && folder->checkpoint && folder->last && folder->best && folder->ema) return SENET_OK;
+    return sn_fail_memory(5 * strlen(path), "paths");
 }
 
 /* An empty log is no run: one that was killed before its first checkpoint leaves it. */
@@ -87,6 +89,7 @@ void sn_run_folder_free(sn_run_folder *folder)
     free(folder->checkpoint);
     free(folder->last);
     free(folder->best);
+    free(folder->ema);
     *folder = (sn_run_folder){0};
 }
 

@@ -6,7 +6,7 @@
 
 typedef struct sn_run_folder {
     char *path;                    /* the folder */
-    char *checkpoint, *last, *best; /* weights and state: full paths */
+    char *checkpoint, *last, *best, *ema; /* state and weights: full paths */
 } sn_run_folder;
 
 /* Makes the folder of a new run.  SENET_USAGE when it holds a run already: nothing is ever overwritten by another run.  With

@@ -80,10 +80,24 @@ senet_status sn_step_gradients(sn_training *t, sn_step *step)
     return SENET_OK;
 }
 
+/* As timm's ModelEmaV2: average = decay average + (1 - decay) value for every entry, running statistics included. */
+static void move_average(sn_training *t, double decay)
+{
+    if (!t->ema) return;
+    blend_params(t, t->ema, decay, t->params, 1 - decay);
+    sn_params_changed(t->ema);
+}
+
+void sn_step_start_average(sn_training *t)
+{
+    move_average(t, 0);
+}
+
 void sn_step_update(sn_training *t, double lr)
 {
     const sn_params *gradients = t->gradient_sum ? t->gradient_sum : t->gradients;
     sn_sgd_step(&t->plan, &t->config, lr, t->config.threads, t->params, t->velocity, gradients);
+    move_average(t, t->config.ema);
 }
 
 senet_status sn_step_end_epoch(sn_training *t)

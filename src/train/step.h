@@ -18,8 +18,11 @@ int64_t sn_steps_per_epoch(const sn_train_config *config, int64_t count);
 /* Takes the images of the next step from the loader and leaves the gradient of their mean loss; a step of several pieces sums
  * theirs, each by its share of the images, in their order.  Batch norm sees a piece at a time. */
 senet_status sn_step_gradients(sn_training *training, sn_step *step);
-/* Moves the parameters by that gradient. */
+/* Moves the parameters by that gradient, and their moving average towards them. */
 void sn_step_update(sn_training *training, double lr);
+
+/* The moving average, where one is kept, begins with the parameters as they are. */
+void sn_step_start_average(sn_training *training);
 
 /* Goes past what is left of the loader's epoch. */
 senet_status sn_step_end_epoch(sn_training *training);

@@ -37,6 +37,7 @@ typedef struct sn_train_config {
     const char *model, *data, *output, *resume, *init_weights, *recipe;
     int64_t batch, epochs, max_steps;         /* max_steps counts from the start of training; 0: none */
     int64_t micro_batch;                      /* images computed at once, a divisor of batch; 0: the whole batch */
+    senet_precision precision; /* of activations and their gradients; weights, sums and statistics are in single precision */
     sn_optimizer optimizer;
     double lr, momentum, weight_decay;
     bool decay_all;                           /* weight decay on biases and batch norm too, as torch.optim.SGD does; false:
@@ -52,6 +53,7 @@ typedef struct sn_train_config {
     double warmup_epochs, warmup_lr;          /* linear from warmup_lr, or constant at it for warmup_steps */
     int64_t warmup_steps;
     double label_smoothing;
+    double ema;                               /* decay of the exponential moving average of the weights; 0: none is kept */
     sn_init init;
     sn_augment augment;
     int input_size, interpolation;            /* of photographs, and of random-resized crops; size 0: the network's own */
@@ -75,11 +77,16 @@ senet_status sn_train_resume_config(const char *folder, sn_arena *strings, sn_tr
 senet_status sn_recipe_apply(const char *name, sn_train_config *config);
 bool sn_recipe_list(size_t index, const char **name, const char **summary);
 
+/* Loss and errors (percent) on the validation set; NaN: not evaluated. */
+typedef struct sn_validation {
+    double loss, top1_error, top5_error;
+} sn_validation;
+
 typedef struct sn_train_progress {
     int64_t step, steps, epoch, epochs, images;
     double lr, loss, top1_error, images_per_second, seconds_left;
     bool epoch_end, evaluating;
-    double val_loss, val_top1_error, val_top5_error; /* NaN before an evaluation */
+    sn_validation val, ema; /* of the last evaluation: of the weights, and of their moving average */
 } sn_train_progress;
 
 typedef struct sn_train_hooks {
@@ -92,13 +99,14 @@ typedef struct sn_train_hooks {
 typedef struct sn_train_result {
     int64_t epochs, steps;
     double top1_error, top5_error, loss, images_per_second, best_top1_error;
+    sn_validation ema; /* of the weights' moving average */
     int64_t best_epoch;
     const char *best; /* path of best.safetensors; "" when nothing was evaluated; static storage of the result */
     char best_path[4096];
 } sn_train_result;
 
-/* Runs a training to its end, its max_steps, or a stop.  Writes log.jsonl, summary.csv, last, best, checkpoint and
- * TensorBoard events into config->output. */
+/* Runs a training to its end, its max_steps, or a stop.  Writes log.jsonl, summary.csv, last, best, ema (where a moving average
+ * is kept), checkpoint and TensorBoard events into config->output. */
 senet_status sn_train(const sn_train_config *config, const sn_train_hooks *hooks, sn_train_result *result);
 
 /* Fills params by the rule: convolutions, linear layers; biases 0, gamma 1, beta 0, mean 0, variance 1. */

@@ -67,9 +67,8 @@ static void report(run *r, bool epoch_end)
         .seconds_left = m->seconds_per_step * (double)(steps - state->step) + m->evaluation_seconds * epochs_left,
         .epoch_end = epoch_end,
         .evaluating = r->evaluating,
-        .val_loss = state->val_loss,
-        .val_top1_error = state->val_top1_error,
-        .val_top5_error = state->val_top5_error,
+        .val = state->val,
+        .ema = state->ema,
     };
     t->hooks.progress(t->hooks.context, &progress);
 }
@@ -139,7 +138,7 @@ static senet_status take_step(run *r)
 
 /* ---- the end of an epoch ---- */
 
-static senet_status evaluate(run *r, sn_eval_result *result)
+static senet_status evaluate(run *r, sn_network *network, sn_validation *validation)
 {
     sn_training *t = r->t;
     sn_eval_options options = {.batch = t->config.eval_batch,
@@ -151,19 +150,29 @@ static senet_status evaluate(run *r, sn_eval_result *result)
                                .bad_context = t,
                                .progress = report_evaluation,
                                .context = r};
+    sn_eval_result result;
     r->evaluating = true;
-    senet_status status = sn_evaluate_network(t->eval_network, &t->spec, t->val_set, &options, t->hooks.stop, result);
+    senet_status status = sn_evaluate_network(network, &t->spec, t->val_set, &options, t->hooks.stop, &result);
     r->evaluating = false;
-    r->meter.evaluation_seconds = result->seconds;
-    if (status == SENET_OK && !isfinite(result->loss)) return diverged(r, "the validation loss", result->loss);
+    r->meter.evaluation_seconds += result.seconds;
+    if (status == SENET_OK && !isfinite(result.loss)) return diverged(r, "the validation loss", result.loss);
+    validation->loss = result.loss;
+    validation->top1_error = percent(result.top1_errors, result.images);
+    validation->top5_error = percent(result.top5_errors, result.images);
     return status;
 }
 
-static void keep_evaluation(sn_train_state *state, const sn_eval_result *result)
+/* The weights, and their moving average: both into the state, or neither. */
+static senet_status validate(run *r)
 {
-    state->val_loss = result->loss;
-    state->val_top1_error = percent(result->top1_errors, result->images);
-    state->val_top5_error = percent(result->top5_errors, result->images);
+    sn_training *t = r->t;
+    sn_validation val, ema = t->state.ema;
+    r->meter.evaluation_seconds = 0;
+    SN_RETURN_IF_FAILED(evaluate(r, t->eval_network, &val));
+    if (t->ema_network) SN_RETURN_IF_FAILED(evaluate(r, t->ema_network, &ema));
+    t->state.val = val;
+    t->state.ema = ema;
+    return SENET_OK;
 }
 
 /* Evaluates, and remembers what follows from it. */
@@ -173,15 +182,13 @@ static senet_status judge_epoch(run *r, bool *best)
     sn_train_state *state = &t->state;
     *best = false;
     if (!t->eval_network) return SENET_OK;
-    sn_eval_result result;
-    SN_RETURN_IF_FAILED(evaluate(r, &result));
-    keep_evaluation(state, &result);
-    *best = isnan(state->best_top1_error) || state->val_top1_error < state->best_top1_error;
+    SN_RETURN_IF_FAILED(validate(r));
+    *best = isnan(state->best_top1_error) || state->val.top1_error < state->best_top1_error;
     if (*best) {
-        state->best_top1_error = state->val_top1_error;
+        state->best_top1_error = state->val.top1_error;
         state->best_epoch = state->epoch + 1;
     }
-    if (t->config.schedule == SN_SCHEDULE_PLATEAU && sn_plateau_observe(&state->plateau, &t->config, state->val_loss))
+    if (t->config.schedule == SN_SCHEDULE_PLATEAU && sn_plateau_observe(&state->plateau, &t->config, state->val.loss))
         sn_training_say(t, "the validation loss has not fallen for %d epochs: the learning rate goes down", t->config.patience);
     return SENET_OK;
 }
@@ -199,9 +206,8 @@ static senet_status finish_epoch(run *r)
         .lr = r->meter.lr,
         .train_loss = state->loss_sum / (double)state->images,
         .train_top1_error = percent(state->errors, state->images),
-        .val_loss = state->val_loss,
-        .val_top1_error = state->val_top1_error,
-        .val_top5_error = state->val_top5_error,
+        .val = state->val,
+        .ema = state->ema,
         .seconds = sn_seconds_now() - r->meter.epoch_start,
     };
     state->epoch++;
@@ -212,6 +218,7 @@ static senet_status finish_epoch(run *r)
     SN_RETURN_IF_FAILED(sn_log_epoch(t->log, &record));
     if (best) SN_RETURN_IF_FAILED(sn_training_save_weights(t, t->folder.best));
     SN_RETURN_IF_FAILED(sn_training_save_weights(t, t->folder.last));
+    SN_RETURN_IF_FAILED(sn_training_save_ema(t));
     SN_RETURN_IF_FAILED(sn_training_save_checkpoint(t));
     r->meter.checkpoint_start = r->meter.epoch_start = r->meter.log_start = sn_seconds_now();
     r->meter.log_images = 0;
@@ -255,12 +262,10 @@ static senet_status train(run *r)
 static senet_status judge_end(run *r)
 {
     sn_training *t = r->t;
-    sn_eval_result result;
     if (!t->eval_network || t->state.batch == 0) return SENET_OK;
-    SN_RETURN_IF_FAILED(evaluate(r, &result));
-    keep_evaluation(&t->state, &result);
+    SN_RETURN_IF_FAILED(validate(r));
     if (!isnan(t->state.best_top1_error)) return SENET_OK;
-    t->state.best_top1_error = t->state.val_top1_error;
+    t->state.best_top1_error = t->state.val.top1_error;
     t->state.best_epoch = t->state.epoch + 1;
     return sn_training_save_weights(t, t->folder.best);
 }
@@ -270,9 +275,10 @@ static void fill_result(const run *r, sn_train_result *result)
     const sn_training *t = r->t;
     result->epochs = t->state.epoch;
     result->steps = t->state.step;
-    result->loss = t->state.val_loss;
-    result->top1_error = t->state.val_top1_error;
-    result->top5_error = t->state.val_top5_error;
+    result->loss = t->state.val.loss;
+    result->top1_error = t->state.val.top1_error;
+    result->top5_error = t->state.val.top5_error;
+    result->ema = t->state.ema;
     result->best_top1_error = t->state.best_top1_error;
     result->best_epoch = t->state.best_epoch;
     result->images_per_second = r->meter.busy_seconds > 0 ? (double)r->meter.busy_images / r->meter.busy_seconds : 0;
@@ -284,13 +290,15 @@ static senet_status save_end(run *r)
 {
     sn_training *t = r->t;
     SN_RETURN_IF_FAILED(sn_training_save_weights(t, t->folder.last));
+    SN_RETURN_IF_FAILED(sn_training_save_ema(t));
     return t->saved_step == t->state.step ? SENET_OK : sn_training_save_checkpoint(t);
 }
 
 senet_status sn_train(const sn_train_config *config, const sn_train_hooks *hooks, sn_train_result *result)
 {
     run r = {0};
-    *result = (sn_train_result){.loss = NAN, .top1_error = NAN, .top5_error = NAN, .best_top1_error = NAN};
+    *result = (sn_train_result){
+        .loss = NAN, .top1_error = NAN, .top5_error = NAN, .best_top1_error = NAN, .ema = {NAN, NAN, NAN}};
     result->best = result->best_path;
     SN_RETURN_IF_FAILED(sn_training_create(config, hooks, &r.t));
     senet_status status = train(&r);

@@ -77,6 +77,7 @@ static senet_status create_params(sn_training *t)
     SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->velocity));
     if (sn_step_piece(&t->config) < t->config.batch)
         SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->gradient_sum));
+    if (t->config.ema > 0) SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->ema));
     return sn_workspace_create(&t->workspace);
 }
 
@@ -85,6 +86,7 @@ static sn_network_options network_options(const sn_training *t, const sn_dataset
     sn_network_options options = {.spec = &t->spec,
                                   .build = sn_build_options_for(dataset, &t->preprocess, mode, batch),
                                   .threads = t->config.threads,
+                                  .precision = t->config.precision,
                                   .reference_only = t->config.reference_only,
                                   .params = t->params,
                                   .gradients = t->gradients,
@@ -116,7 +118,9 @@ static senet_status create_networks(sn_training *t)
     int64_t count = sn_dataset_describe(t->val_set)->count;
     if (t->config.eval_batch > count) t->config.eval_batch = count;
     sn_network_options options = network_options(t, t->val_set, SN_MODE_EVAL, t->config.eval_batch);
-    return sn_network_create(&options, &t->eval_network);
+    SN_RETURN_IF_FAILED(sn_network_create(&options, &t->eval_network));
+    options.params = t->ema;
+    return t->ema ? sn_network_create(&options, &t->ema_network) : SENET_OK;
 }
 
 /* ---- the state to begin with ---- */
@@ -140,6 +144,7 @@ static sn_checkpoint checkpoint_of(sn_training *t)
     return (sn_checkpoint){.layout = t->layout,
                            .params = t->params,
                            .velocity = t->velocity,
+                           .ema = t->ema,
                            .config = &t->config,
                            .dataset = t->fingerprint,
                            .state = &t->state};
@@ -168,7 +173,9 @@ static senet_status begin_state(sn_training *t)
     sn_train_state_reset(&t->state);
     if (t->config.resume) return restore(t);
     sn_params_init(t->layout, t->params, t->config.init, t->config.seed);
-    return t->config.init_weights ? load_initial_weights(t) : SENET_OK;
+    if (t->config.init_weights) SN_RETURN_IF_FAILED(load_initial_weights(t));
+    sn_step_start_average(t);
+    return SENET_OK;
 }
 
 senet_status sn_training_save_checkpoint(sn_training *t)
@@ -180,17 +187,27 @@ senet_status sn_training_save_checkpoint(sn_training *t)
     return SENET_OK;
 }
 
-senet_status sn_training_save_weights(const sn_training *t, const char *path)
+static senet_status save_weights(const sn_training *t, const sn_params *params, double top1_error, const char *path)
 {
     sn_run_weights weights = {.layout = t->layout,
-                              .params = t->params,
+                              .params = params,
                               .config = &t->config,
                               .dataset = t->train_set,
                               .preprocess = t->preprocess,
                               .classes = t->spec.classes,
                               .epoch = t->state.epoch,
-                              .top1_error = t->state.val_top1_error};
+                              .top1_error = top1_error};
     return sn_run_weights_save(path, &weights);
+}
+
+senet_status sn_training_save_weights(const sn_training *t, const char *path)
+{
+    return save_weights(t, t->params, t->state.val.top1_error, path);
+}
+
+senet_status sn_training_save_ema(const sn_training *t)
+{
+    return t->ema ? save_weights(t, t->ema, t->state.ema.top1_error, t->folder.ema) : SENET_OK;
 }
 
 /* The folder comes late: a training that cannot begin leaves none behind. */
@@ -205,7 +222,7 @@ static senet_status create(sn_training *t)
     SN_RETURN_IF_FAILED(create_networks(t));
     SN_RETURN_IF_FAILED(sn_training_start_loader(t));
     SN_RETURN_IF_FAILED(sn_run_folder_open(t->config.output, t->config.resume, &t->folder));
-    SN_RETURN_IF_FAILED(sn_log_open(t->folder.path, t->state.step, t->state.epoch, &t->log));
+    SN_RETURN_IF_FAILED(sn_log_open(t->folder.path, t->state.step, t->state.epoch, t->ema != NULL, &t->log));
     return sn_training_save_checkpoint(t);
 }
 
@@ -232,11 +249,13 @@ void sn_training_destroy(sn_training *t)
     sn_update_plan_free(&t->plan);
     sn_network_destroy(t->network);
     sn_network_destroy(t->eval_network);
+    sn_network_destroy(t->ema_network);
     sn_workspace_destroy(t->workspace);
     sn_params_destroy(t->params);
     sn_params_destroy(t->gradients);
     sn_params_destroy(t->gradient_sum);
     sn_params_destroy(t->velocity);
+    sn_params_destroy(t->ema);
     sn_graph_destroy(t->layout);
     sn_dataset_close(t->train_set);
     sn_dataset_close(t->val_set);

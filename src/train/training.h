@@ -20,8 +20,10 @@ typedef struct sn_training {
     sn_graph *layout; /* the parameters */
     sn_params *params, *gradients, *velocity;
     sn_params *gradient_sum; /* over the pieces of a step; NULL where a step is one piece */
+    sn_params *ema;          /* exponential moving average of params; NULL: none is kept */
     sn_workspace *workspace;
     sn_network *network, *eval_network; /* eval_network NULL: no evaluation */
+    sn_network *ema_network;            /* evaluates ema */
     bool frozen;                        /* network has its batch norm frozen */
     sn_update_plan plan;
 
@@ -44,6 +46,8 @@ senet_status sn_training_prepare_epoch(sn_training *training);
 senet_status sn_training_save_checkpoint(sn_training *training);
 /* The weights onto the disk: last or best of the folder. */
 senet_status sn_training_save_weights(const sn_training *training, const char *path);
+/* The weights' moving average onto the disk, where one is kept. */
+senet_status sn_training_save_ema(const sn_training *training);
 /* A line for the user. */
 void sn_training_say(const sn_training *training, const char *format, ...) SN_PRINTF(2, 3);
 
