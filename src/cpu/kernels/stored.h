@@ -29,17 +29,28 @@ static inline vf vf_load_bf16(const uint16_t *p) { return vf_from_bf16(*(const v
 static inline void vf_store_bf16(uint16_t *p, vf v) { *(vh *)p = vf_to_bf16(v); }
 
 /* The first n <= VF values at p, zeros behind them; and their store. */
-static inline vf vf_load_bf16_first(const uint16_t *p, int64_t n)
+static inline vh vh_load_first(const uint16_t *p, int64_t n)
 {
+#if SN_VECTOR_FLOATS == 16
+    return (vh)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p);
+#else
     vh h = {0};
-    memcpy(&h, p, (size_t)n * sizeof *p);
-    return vf_from_bf16(h);
+    SN_UNROLL for (int l = 0; l < VF; l++)
+        if (l < n) h[l] = p[l];
+    return h;
+#endif
 }
-static inline void vf_store_bf16_first(uint16_t *p, vf v, int64_t n)
+static inline void vh_store_first(uint16_t *p, vh h, int64_t n)
 {
-    vh h = vf_to_bf16(v);
-    memcpy(p, &h, (size_t)n * sizeof *p);
+#if SN_VECTOR_FLOATS == 16
+    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), (__m256i)h);
+#else
+    SN_UNROLL for (int l = 0; l < VF; l++)
+        if (l < n) p[l] = h[l];
+#endif
 }
+static inline vf vf_load_bf16_first(const uint16_t *p, int64_t n) { return vf_from_bf16(vh_load_first(p, n)); }
+static inline void vf_store_bf16_first(uint16_t *p, vf v, int64_t n) { vh_store_first(p, vf_to_bf16(v), n); }
 
 #if SN_STORED_BF16
 typedef uint16_t stored;
@@ -67,15 +78,28 @@ static inline void vs_store_n(stored *p, vf v, int64_t n)
         vs_store_first(p, v, n);
 }
 
-/* NULL where the output and the inputs of this mask are stored as this file's kernels have it, and the other inputs are float. */
-static inline const char *stored_refusal(const sn_kernel_call *call, uint32_t stored_inputs)
+/* An input that is stored, or NULL where an optional one is absent. */
+static inline const stored *call_stored(const sn_kernel_call *call, int index)
+{
+    return index < call->node->inputs_count && call->input_nodes[index] ? call->inputs[index] : NULL;
+}
+
+/* NULL where the inputs of this mask are stored as this file's kernels have it, the other inputs are float, and the output is of
+ * type `output`. */
+static inline const char *storage_refusal(const sn_kernel_call *call, uint32_t stored_inputs, sn_dtype output)
 {
     if (call->precision != SN_FLOAT) return "not single precision";
-    if (call->node->dtype != SN_STORED) return "output is stored otherwise";
+    if (call->node->dtype != output) return "output is stored otherwise";
     for (int k = 0; k < call->node->inputs_count; k++)
         if (call->input_nodes[k] && call->input_nodes[k]->dtype != (stored_inputs >> k & 1 ? SN_STORED : SN_REAL))
             return "an input is stored otherwise";
     return NULL;
+}
+
+/* The same where the output is stored too. */
+static inline const char *stored_refusal(const sn_kernel_call *call, uint32_t stored_inputs)
+{
+    return storage_refusal(call, stored_inputs, SN_STORED);
 }
 
 #endif
