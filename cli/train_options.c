@@ -215,6 +215,13 @@ const cli_option cli_train_options[] = {
      .most = 1000000,
      .usual = "0",
      .help = "freeze batch norm in the last N epochs"},
+    {.name = "bn-recompute",
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 0,
+     .most = 1e12,
+     .usual = "0",
+     .help = "after the last step, replace batch norm's running statistics by exact averages over N training images"},
     {.name = "init-rule",
      .type = CLI_CHOICE,
      .metavar = "RULE",
@@ -410,6 +417,7 @@ static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
     set_flag(a, "no-shuffle", false, &config->shuffle);
     set_flag(a, "drop-last", true, &config->drop_last);
     set_int(a, "freeze-bn-epochs", &config->freeze_bn_epochs);
+    set_int64(a, "bn-recompute", &config->bn_recompute);
     set_int64(a, "log-every", &config->log_every);
     set_int64(a, "eval-batch-size", &config->eval_batch);
     set_flag(a, "no-eval", true, &config->no_eval);

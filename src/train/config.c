@@ -87,6 +87,7 @@ static const setting settings[] = {
     SETTING(drop_last, BOOL, SN_CONFIG_FIXED),
     SETTING(class_aware, BOOL, SN_CONFIG_FIXED),
     SETTING(freeze_bn_epochs, INT, SN_CONFIG_TOLD),
+    SETTING(bn_recompute, INT64, SN_CONFIG_TOLD),
     SETTING(seed, UINT64, SN_CONFIG_FIXED),
     SETTING(eval_batch, INT64, SN_CONFIG_FREE),
     SETTING(log_every, INT64, SN_CONFIG_FREE),
@@ -260,6 +261,12 @@ senet_status sn_config_check(const sn_train_config *config)
     SN_RETURN_IF_FAILED(check_at_least("max steps", config->max_steps, 0));
     SN_RETURN_IF_FAILED(check_at_least("log every", config->log_every, 1));
     SN_RETURN_IF_FAILED(check_at_least("epochs of frozen batch norm", config->freeze_bn_epochs, 0));
+    SN_RETURN_IF_FAILED(check_at_least("images to recompute batch norm over", config->bn_recompute, 0));
+    if (config->bn_recompute > 0 && config->freeze_bn_epochs > 0)
+        return sn_fail(SENET_USAGE,
+                       "batch norm's statistics are frozen in the last %d epochs (freeze-bn-epochs): they cannot be "
+                       "recomputed over %lld images (bn-recompute) as well",
+                       config->freeze_bn_epochs, (long long)config->bn_recompute);
     SN_RETURN_IF_FAILED(check_pictures(config));
     SN_RETURN_IF_FAILED(check_at_least("threads", config->threads, 0));
     SN_RETURN_IF_FAILED(check_at_least("workers", config->workers, 0));

@@ -24,7 +24,11 @@ struct sn_network {
     uint8_t *swapped; /* pictures in BGR; NULL where the network takes RGB */
 };
 
-static bool trains(const sn_network *network) { return network->options.build.mode != SN_MODE_EVAL; }
+/* Whether there is a loss, with gradients. */
+static bool trains(const sn_network *network)
+{
+    return network->options.build.mode != SN_MODE_EVAL && !network->options.statistics;
+}
 
 /* ---- building ---- */
 
@@ -38,6 +42,13 @@ static senet_status apply_pass(senet_status (*pass)(const sn_graph *graph, sn_gr
     return SENET_OK;
 }
 
+/* running = (1 - 1) running + 1 batch. */
+static void take_statistics_whole(sn_graph *graph)
+{
+    for (size_t i = 0; i < graph->nodes_count; i++)
+        if (graph->nodes[i].op == SN_OP_bn_update) graph->nodes[i].attrs.u.norm.momentum = 1;
+}
+
 static senet_status build_graph(const sn_network *network, int64_t batch, sn_graph **graph)
 {
     sn_build_options build = network->options.build;
@@ -46,6 +57,9 @@ static senet_status build_graph(const sn_network *network, int64_t batch, sn_gra
     SN_RETURN_IF_FAILED(sn_model_build(network->options.spec, &build, graph));
     if (trains(network)) {
         SN_RETURN_IF_FAILED(sn_graph_add_gradients(*graph, sn_graph_find_output(*graph, "loss")));
+        SN_RETURN_IF_FAILED(apply_pass(sn_graph_fuse, graph));
+    } else if (network->options.statistics) {
+        take_statistics_whole(*graph);
         SN_RETURN_IF_FAILED(apply_pass(sn_graph_fuse, graph));
     } else
         SN_RETURN_IF_FAILED(apply_pass(sn_graph_fold_batch_norm, graph));

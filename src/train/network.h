@@ -8,12 +8,14 @@ typedef struct sn_network_options {
     const sn_spec *spec;        /* borrowed, as everything here */
     sn_build_options build;     /* batch: the full one.  With a training mode the programs compute gradients; in
                                    SN_MODE_EVAL batch norm is folded and there is no loss */
+    bool statistics;            /* in SN_MODE_TRAIN: forward only, and a run leaves the batch's own statistics in params as
+                                   the running ones; there is no loss */
     bool bgr;                   /* the weights expect blue, green, red; mean and std are in that order */
     int threads;
     senet_precision precision;  /* how activations are stored, and their gradients in training */
     bool reference_only;
     sn_params *params;
-    sn_params *gradients;       /* NULL in SN_MODE_EVAL */
+    sn_params *gradients;       /* NULL where none are computed */
     sn_workspace *workspace;    /* NULL: its own */
 } sn_network_options;
 

@@ -6,7 +6,7 @@
  *   optimizer.c   SGD in its three forms         schedule.c    the learning rate of a step
  *   network.c     a model with programs for the batch sizes it meets
  *   training.c    what a run has in hand         training_data.c  its pictures
- *   step.c        one step of the optimiser
+ *   step.c        one step of the optimiser      statistics.c  exact averages for batch norm at the end
  *   trainer.c     the loop                       run_folder.c  what a run keeps in its folder, and when
  *   evaluate.c    loss and errors on a data set  checkpoint.c  the full state of a run
  *   protocol.c    crops, scales and mirrors of an evaluation
@@ -62,6 +62,8 @@ typedef struct sn_train_config {
     const char *exclude;                      /* a file that names pictures to leave out */
     bool shuffle, drop_last, class_aware;
     int freeze_bn_epochs;                     /* batch norm frozen in the last so many epochs */
+    int64_t bn_recompute;                     /* images over which batch norm's statistics are averaged at the end; 0: they
+                                                 stay the training's moving averages */
     uint64_t seed;
     int threads, workers;
     int64_t eval_batch, log_every;

@@ -7,6 +7,7 @@
 
 #include "train/clock.h"
 #include "train/evaluate.h"
+#include "train/statistics.h"
 #include "train/step.h"
 #include "train/training_data.h"
 
@@ -198,6 +199,8 @@ static senet_status finish_epoch(run *r)
     sn_training *t = r->t;
     sn_train_state *state = &t->state;
     bool best;
+    if (t->config.bn_recompute > 0 && state->epoch + 1 == t->config.epochs)
+        SN_RETURN_IF_FAILED(sn_training_recompute_statistics(t));
     SN_RETURN_IF_FAILED(judge_epoch(r, &best));
     SN_RETURN_IF_FAILED(sn_step_end_epoch(t));
     sn_epoch_record record = {

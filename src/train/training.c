@@ -81,7 +81,8 @@ static senet_status create_params(sn_training *t)
     return sn_workspace_create(&t->workspace);
 }
 
-static sn_network_options network_options(const sn_training *t, const sn_dataset *dataset, sn_mode mode, int64_t batch)
+sn_network_options sn_training_network_options(const sn_training *t, const sn_dataset *dataset, sn_mode mode,
+                                               int64_t batch)
 {
     sn_network_options options = {.spec = &t->spec,
                                   .build = sn_build_options_for(dataset, &t->preprocess, mode, batch),
@@ -105,7 +106,7 @@ senet_status sn_training_prepare_epoch(sn_training *t)
     t->network = NULL;
     t->frozen = freeze;
     sn_network_options options =
-        network_options(t, t->train_set, freeze ? SN_MODE_TRAIN_FROZEN : SN_MODE_TRAIN, sn_step_piece(&t->config));
+        sn_training_network_options(t, t->train_set, freeze ? SN_MODE_TRAIN_FROZEN : SN_MODE_TRAIN, sn_step_piece(&t->config));
     SN_RETURN_IF_FAILED(sn_network_create(&options, &t->network));
     sn_update_plan_free(&t->plan);
     return sn_update_plan_create(sn_network_graph(t->network), t->params, &t->config, &t->plan);
@@ -117,7 +118,7 @@ static senet_status create_networks(sn_training *t)
     if (!t->val_set) return SENET_OK;
     int64_t count = sn_dataset_describe(t->val_set)->count;
     if (t->config.eval_batch > count) t->config.eval_batch = count;
-    sn_network_options options = network_options(t, t->val_set, SN_MODE_EVAL, t->config.eval_batch);
+    sn_network_options options = sn_training_network_options(t, t->val_set, SN_MODE_EVAL, t->config.eval_batch);
     SN_RETURN_IF_FAILED(sn_network_create(&options, &t->eval_network));
     options.params = t->ema;
     return t->ema ? sn_network_create(&options, &t->ema_network) : SENET_OK;

@@ -40,6 +40,9 @@ typedef struct sn_training {
 senet_status sn_training_create(const sn_train_config *config, const sn_train_hooks *hooks, sn_training **training);
 void sn_training_destroy(sn_training *training);
 
+/* What every network of the training is made with. */
+sn_network_options sn_training_network_options(const sn_training *training, const sn_dataset *dataset, sn_mode mode,
+                                               int64_t batch);
 /* Makes the network of an epoch, which differs where batch norm begins to be frozen. */
 senet_status sn_training_prepare_epoch(sn_training *training);
 /* The state onto the disk. */

@@ -118,28 +118,21 @@ senet_status sn_training_choose_input(sn_training *t)
 
 /* ---- the loader ---- */
 
-senet_status sn_training_start_loader(sn_training *t)
+senet_status sn_training_open_loader(sn_training *t, sn_loader_place place, sn_loader **loader)
 {
     const sn_dataset_info *info = sn_dataset_describe(t->train_set);
     sn_preprocess how = t->preprocess;
     how.interpolation = t->config.interpolation;
     const bool prepares = info->photographs || (t->config.augment.area_max > 0 && !info->real);
-    /* The loader hands out the pieces of a step. */
-    const int64_t piece = sn_step_piece(&t->config), pieces = (info->count + piece - 1) / piece;
-    const int64_t taken = t->state.batch * (t->config.batch / piece);
-    t->steps_per_epoch = sn_steps_per_epoch(&t->config, info->count);
-    if (t->steps_per_epoch < 1)
-        return sn_fail(SENET_USAGE, "a batch of %lld is larger than the %lld pictures of %s, and the last batch is dropped",
-                       (long long)t->config.batch, (long long)info->count, info->name);
-    sn_loader_options options = {.batch = piece,
+    sn_loader_options options = {.batch = place.batch,
                                  .workers = t->config.workers,
                                  .shuffle = t->config.shuffle,
                                  .class_aware = t->config.class_aware,
-                                 .drop_last = t->config.drop_last,
+                                 .drop_last = place.drop_last,
                                  .seed = t->config.seed,
                                  .augment = t->config.augment,
-                                 .epoch = t->state.epoch,
-                                 .start = taken < pieces ? taken : pieces,
+                                 .epoch = place.epoch,
+                                 .start = place.start,
                                  .prepare = prepares ? &how : NULL,
                                  .exif = !t->config.no_exif,
                                  .fast_decode = t->config.fast_decode,
@@ -147,7 +140,24 @@ senet_status sn_training_start_loader(sn_training *t)
                                      t->config.on_bad == SN_ON_BAD_FAIL ? SN_BAD_PICTURE_FAIL : SN_BAD_PICTURE_SKIP,
                                  .report_bad = sn_training_report_bad,
                                  .context = t};
-    return sn_loader_create(t->train_set, &options, &t->loader);
+    return sn_loader_create(t->train_set, &options, loader);
+}
+
+/* The loader hands out the pieces of a step. */
+senet_status sn_training_start_loader(sn_training *t)
+{
+    const sn_dataset_info *info = sn_dataset_describe(t->train_set);
+    const int64_t piece = sn_step_piece(&t->config), pieces = (info->count + piece - 1) / piece;
+    const int64_t taken = t->state.batch * (t->config.batch / piece);
+    t->steps_per_epoch = sn_steps_per_epoch(&t->config, info->count);
+    if (t->steps_per_epoch < 1)
+        return sn_fail(SENET_USAGE, "a batch of %lld is larger than the %lld pictures of %s, and the last batch is dropped",
+                       (long long)t->config.batch, (long long)info->count, info->name);
+    sn_loader_place place = {.batch = piece,
+                             .epoch = t->state.epoch,
+                             .start = taken < pieces ? taken : pieces,
+                             .drop_last = t->config.drop_last};
+    return sn_training_open_loader(t, place, &t->loader);
 }
 
 /* Appends the path to the run's quarantine.txt, a whole line at once. */
