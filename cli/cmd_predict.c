@@ -186,6 +186,7 @@ static senet_status set_up(const cli_arguments *arguments, predict *p)
     if (!p->pictures.count)
         return sn_fail(SENET_USAGE, "PICTURE is missing: name pictures, folders, or a file of names with --list");
     SN_RETURN_IF_FAILED(cli_open_network(arguments, &p->model));
+    p->model->release_weights = true; /* one batch size, or two */
     int64_t classes = p->model->spec.classes;
     if (cli_given(arguments, "topk") && cli_integer(arguments, "topk") > classes)
         return sn_fail(SENET_USAGE, "--topk %lld: %s has %lld classes", (long long)cli_integer(arguments, "topk"),

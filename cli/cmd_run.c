@@ -122,7 +122,8 @@ static senet_status run_batch(job *j, const cli_value *taps, int64_t first, int6
 {
     if (*capacity != count) {
         sn_program_options options = {
-            .threads = j->model->threads, .reference_only = j->model->reference_only, .params = j->model->params};
+            .threads = j->model->threads, .reference_only = j->model->reference_only, .params = j->model->params,
+            .release_params = true};
         sn_program_destroy(*program);
         sn_graph_destroy(*graph);
         *program = NULL;

@@ -34,6 +34,7 @@ senet_status sn_model_program_for(senet_model *model, int64_t batch, sn_program 
         sn_program_options options = {.threads = model->threads,
                                       .reference_only = model->reference_only,
                                       .params = model->params,
+                                      .release_params = model->release_weights,
                                       .workspace = model->workspace};
         forget(slot);
         senet_status status = sn_model_build_inference(model, batch, model->preprocess.height, model->preprocess.width,

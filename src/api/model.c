@@ -2,6 +2,7 @@
 #include "api/model.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/parallel.h"
 #include "graph/lower.h"
@@ -41,6 +42,30 @@ senet_status sn_model_create(const char *name, senet_model **opened)
     return status;
 }
 
+/* Reads the weights of a model once more. */
+static senet_status read_again(void *context, sn_params *params)
+{
+    const senet_model *model = context;
+    sn_tensors *file = NULL;
+    struct stat now;
+    if (stat(model->path, &now) != 0 || now.st_size != model->file.st_size || now.st_ino != model->file.st_ino ||
+        now.st_mtim.tv_sec != model->file.st_mtim.tv_sec || now.st_mtim.tv_nsec != model->file.st_mtim.tv_nsec)
+        return sn_fail(SENET_NO_INPUT, "%s: gone or changed since it was loaded, but its weights are needed again", model->path);
+    SN_RETURN_IF_FAILED(sn_weights_open(model->path, &file));
+    senet_status status = sn_weights_load(file, model->spec.base, model->layout, params, NULL);
+    sn_tensors_close(file);
+    return status;
+}
+
+/* Remembers the file, so that weights may be let go of. */
+static senet_status remember_file(senet_model *model, const char *path)
+{
+    model->path = strdup(path);
+    if (!model->path) return sn_fail_memory(strlen(path), "a model");
+    if (stat(path, &model->file) == 0) sn_params_set_source(model->params, read_again, model);
+    return SENET_OK;
+}
+
 senet_status sn_model_open(const char *path, const char *name, senet_model **opened)
 {
     *opened = NULL;
@@ -64,6 +89,7 @@ senet_status sn_model_open(const char *path, const char *name, senet_model **ope
     model->preprocess =
         model->info.has_preprocess ? model->info.preprocess : sn_preprocess_default(model->spec.native_size);
     SN_TRY(sn_weights_load(file, model->spec.base, model->layout, model->params, &model->loaded), cleanup);
+    SN_TRY(remember_file(model, path), cleanup);
     *opened = model;
     model = NULL;
 cleanup:
@@ -137,6 +163,7 @@ senet_status senet_model_load(const char *path, const senet_model_options *optio
     if (options) {
         (*model)->threads = options->threads;
         (*model)->precision = options->precision;
+        (*model)->release_weights = options->release_weights != 0;
         (*model)->ignore_exif = options->ignore_exif != 0;
     }
     return SENET_OK;
@@ -152,6 +179,7 @@ void senet_model_destroy(senet_model *model)
     sn_weights_info_free(&model->info);
     sn_load_report_free(&model->loaded);
     sn_free_aligned(model->staging);
+    free(model->path);
     pthread_mutex_destroy(&model->lock);
     free(model);
 }

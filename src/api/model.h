@@ -5,6 +5,7 @@
 #define SN_API_MODEL_H
 
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "io/image.h"
 #include "io/weights.h"
@@ -26,10 +27,13 @@ struct senet_model {
     sn_spec spec;
     sn_weights_info info;
     sn_load_report loaded;    /* what became of the file's tensors */
+    char *path;               /* of the weights file, and what it looked like; NULL: there is none */
+    struct stat file;
     sn_preprocess preprocess; /* the file's, or the default of the network's native size */
     int threads;              /* 0: every CPU */
     senet_precision precision;
     bool ignore_exif, reference_only;
+    bool release_weights; /* programs pack them; they are read again for the next program */
     sn_graph *layout; /* batch 1: tells which parameters there are */
     sn_params *params;
     sn_workspace *workspace; /* that the programs take turns to use */

@@ -35,6 +35,19 @@ sn_precision sn_params_precision(const sn_params *params);
 void sn_params_changed(sn_params *params);
 uint64_t sn_params_version(const sn_params *params);
 
+/* ---- memory of parameters that can be read again ---- */
+
+/* How to fill in every value once more. */
+typedef senet_status (*sn_params_source)(void *context, sn_params *params);
+/* From now on values may be let go of: `read` brings them back.  Values set after this would be lost. */
+void sn_params_set_source(sn_params *params, sn_params_source read, void *context);
+/* Gives the parameter's memory back to the system, if there is a source; its values read as undefined until sn_params_hold. */
+void sn_params_release(sn_params *params, int index);
+/* Bytes that have not been given back. */
+size_t sn_params_held_bytes(const sn_params *params);
+/* Brings back what was released; the version stays. */
+senet_status sn_params_hold(sn_params *params);
+
 /* Copies a parameter from or to file order (sn_param.dims: OIHW, row-major float32). */
 void sn_params_set(sn_params *params, const sn_graph *graph, int index, const float *file_order);
 void sn_params_get(const sn_params *params, const sn_graph *graph, int index, float *file_order);
@@ -93,6 +106,7 @@ typedef struct sn_program_options {
     sn_params *params;       /* required; must outlive the program */
     sn_params *gradients;    /* same layout; required when the graph has gradients */
     sn_workspace *workspace; /* NULL: the program has its own */
+    bool release_params;     /* lets go of weights once they are folded and packed (sn_params_release) */
     bool plan_only;          /* takes no memory for tensors and needs no params: for sn_program_memory; cannot run */
 } sn_program_options;
 

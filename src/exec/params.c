@@ -1,6 +1,9 @@
 /* params.c - the flat block of parameters: learnable tensors first, then running statistics; each starts at a cache line. */
+#define _GNU_SOURCE /* madvise */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "exec/exec.h"
 
@@ -10,6 +13,9 @@ struct sn_params {
     size_t *offsets;                /* in elements, by parameter index */
     void *block;
     uint64_t version;
+    sn_params_source source; /* NULL: values cannot be had again */
+    void *source_context;
+    size_t released; /* bytes given back */
 };
 
 senet_status sn_params_create(const sn_graph *graph, sn_precision precision, sn_params **params)
@@ -64,9 +70,45 @@ void *sn_params_block(const sn_params *params, size_t *learnable, size_t *total)
     return params->block;
 }
 
+size_t sn_params_held_bytes(const sn_params *params)
+{
+    size_t all = params->total * sn_real_bytes(params->precision);
+    return all > params->released ? all - params->released : 0;
+}
+
 sn_precision sn_params_precision(const sn_params *params) { return params->precision; }
 void sn_params_changed(sn_params *params) { params->version++; }
 uint64_t sn_params_version(const sn_params *params) { return params->version; }
+
+void sn_params_set_source(sn_params *params, sn_params_source read, void *context)
+{
+    params->source = read;
+    params->source_context = context;
+}
+
+void sn_params_release(sn_params *params, int index)
+{
+    if (!params->source) return;
+    size_t end = params->total;
+    for (size_t i = 0; i < params->count; i++) /* the next tensor in the block */
+        if (params->offsets[i] > params->offsets[index] && params->offsets[i] < end) end = params->offsets[i];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), real = sn_real_bytes(params->precision);
+    size_t first = sn_align((size_t)(uintptr_t)params->block + params->offsets[index] * real, page);
+    size_t last = ((size_t)(uintptr_t)params->block + end * real) / page * page; /* whole pages alone */
+    if (first >= last) return;
+    params->released += last - first;
+    madvise((void *)(uintptr_t)first, last - first, MADV_DONTNEED); /* a wish */
+}
+
+senet_status sn_params_hold(sn_params *params)
+{
+    if (!params->released) return SENET_OK;
+    uint64_t version = params->version; /* the values are those that programs have packed */
+    senet_status status = params->source(params->source_context, params);
+    params->version = version;
+    if (status == SENET_OK) params->released = 0;
+    return status;
+}
 
 /* Where element `i` of file order stands in memory: OIHW -> HWIO, [out, in] -> [in][out]; vectors stay. */
 static size_t memory_index(const sn_param *param, int64_t i)

@@ -338,10 +338,31 @@ static void run_step(sn_program *p, step *s, int64_t first, int64_t images)
     if (p->profiling) s->seconds += now() - start;
 }
 
+/* Whether a step reads its input when it prepares and never later. */
+static bool reads_once(const step *s, int input) { return s->constant || (s->packed_bytes && input == 1); }
+
+/* Lets go of the parameters whose last reader step i was, if it and those before it read them once. */
+static void release_behind(sn_program *p, size_t i)
+{
+    const sn_graph *graph = p->graph;
+    const sn_node *node = &graph->nodes[p->steps[i].node];
+    for (int k = 0; k < node->inputs_count; k++) {
+        const sn_node *input = sn_input_of(graph, node, k);
+        bool done = input && input->op == SN_OP_param;
+        for (size_t j = 0; done && j < p->steps_count; j++) {
+            const sn_node *reader = &graph->nodes[p->steps[j].node];
+            for (int r = 0; r < reader->inputs_count; r++)
+                if (reader->inputs[r] == node->inputs[k] && (j > i || !reads_once(&p->steps[j], r))) done = false;
+        }
+        if (done) sn_params_release(p->options.params, input->attrs.u.param.index);
+    }
+}
+
 /* Parameters changed: computes what depends on them alone and packs weights, layer by layer, so that little folded weight is
  * kept at a time. */
-static void prepare(sn_program *p)
+static senet_status prepare(sn_program *p)
 {
+    SN_RETURN_IF_FAILED(sn_params_hold(p->options.params));
     for (size_t i = 0; i < p->steps_count; i++) {
         step *s = &p->steps[i];
         if (s->packed_bytes) {
@@ -349,7 +370,9 @@ static void prepare(sn_program *p)
             s->kernel->pack(&call, (char *)p->packed + s->packed_offset);
         }
         if (s->constant) run_step(p, s, 0, s->group);
+        if (p->options.release_params) release_behind(p, i);
     }
+    return SENET_OK;
 }
 
 /* Runs steps [begin, end), which share a group, for all images. */
@@ -371,7 +394,7 @@ senet_status sn_program_run(sn_program *program)
         if (graph->nodes[i].op == SN_OP_input && !program->bound[i])
             return sn_fail(SENET_USAGE, "input '%s' is not bound", graph->nodes[i].name);
     uint64_t version = sn_params_version(program->options.params);
-    if (version != program->seen_version) prepare(program);
+    if (version != program->seen_version) SN_RETURN_IF_FAILED(prepare(program));
     for (size_t begin = 0, end; begin < program->steps_count; begin = end) {
         end = begin + 1;
         while (end < program->steps_count && program->steps[end].group == program->steps[begin].group) end++;
@@ -405,11 +428,10 @@ const void *sn_program_output(const sn_program *program, const char *name, sn_sh
 
 sn_memory_use sn_program_memory(const sn_program *program)
 {
-    size_t elements = 0;
-    if (program->options.params) sn_params_block(program->options.params, NULL, &elements);
+    const sn_params *params = program->options.params;
     return (sn_memory_use){.arena_bytes = program->plan.arena_bytes,
                            .packed_bytes = program->packed_bytes + program->plan.constant_bytes,
-                           .params_bytes = elements * sn_real_bytes(program->options.precision)};
+                           .params_bytes = params ? sn_params_held_bytes(params) : 0};
 }
 
 void sn_program_profile(sn_program *program, bool on)

@@ -229,6 +229,7 @@ static senet_status open_bytes(const void *bytes, size_t size, const char *name,
     }
     file->content = kept;
     file->release = release;
+    file->mapped = mapping.size > 0;
     SN_TRY(read_file(file, bytes, size), cleanup);
     *tensors = file;
     return SENET_OK;

@@ -51,6 +51,9 @@ sn_metadata_entry sn_tensors_metadata_at(const sn_tensors *tensors, size_t index
 /* Elements as float32: F32, F64, F16, BF16 are converted; other types are an error. `out` holds the tensor's elements. */
 senet_status sn_tensor_to_f32(const sn_tensors *tensors, const sn_tensor *tensor, float *out);
 
+/* Tells the system that the tensor's data is not needed for now: its pages leave this process, and come back when they are read. */
+void sn_tensor_drop(const sn_tensors *tensors, const sn_tensor *tensor);
+
 /* Writes a file: temporary file beside it, fsync, rename, fsync of the folder; what was there stays until then. Tensors are
  * written in the order given, data aligned to 8 bytes. */
 senet_status sn_tensors_write(const char *path, const sn_tensor *tensors, size_t count, const sn_metadata_entry *metadata,

@@ -1,9 +1,12 @@
 /* tensors.c - the handle of safetensors.h, whichever format it was read from (tensors.h). */
+#define _GNU_SOURCE /* madvise */
 #include "io/tensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -107,4 +110,12 @@ size_t sn_tensors_metadata_count(const sn_tensors *tensors)
 sn_metadata_entry sn_tensors_metadata_at(const sn_tensors *tensors, size_t index)
 {
     return tensors->metadata[index];
+}
+
+void sn_tensor_drop(const sn_tensors *tensors, const sn_tensor *tensor)
+{
+    if (!tensors->mapped) return;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t first = sn_align((size_t)(uintptr_t)tensor->data, page), last = ((size_t)(uintptr_t)tensor->data + tensor->bytes) / page * page;
+    if (first < last) madvise((void *)(uintptr_t)first, last - first, MADV_DONTNEED); /* a wish */
 }

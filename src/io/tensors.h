@@ -17,6 +17,7 @@ struct sn_tensors {
     size_t metadata_count;
     void *content;                  /* what the reader keeps behind names and data */
     void (*release)(void *content); /* frees it; NULL: nothing to free */
+    bool mapped;                    /* data lies in a file's pages, which can be dropped and come back */
 };
 
 /* An empty handle; sn_tensors_close frees it at any stage. */

@@ -154,6 +154,7 @@ static senet_status check_param(loader *l, size_t index)
     l->report.reshaped += reshaped;
     l->report.converted += from->tensor->type != SN_TENSOR_F32;
     SN_RETURN_IF_FAILED(read_values(l, from->tensor, l->values, param->kind == SN_PARAM_BN_VAR));
+    sn_tensor_drop(l->file, from->tensor);
     return from->bias ? check_bias(l, param, from->bias) : SENET_OK;
 }
 
@@ -181,6 +182,7 @@ static senet_status set_param(loader *l, sn_params *params, size_t index)
         for (int64_t i = 0; i < l->graph->params[index].dims[0]; i++) l->values[i] -= l->bias[i];
     }
     sn_params_set(params, l->graph, (int)index, l->values);
+    sn_tensor_drop(l->file, from->tensor);
     return SENET_OK;
 }
 

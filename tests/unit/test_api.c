@@ -193,6 +193,38 @@ static void *call_often(void *argument)
     return NULL;
 }
 
+static void weights_that_were_given_back_are_read_again(void **state)
+{
+    (void)state;
+    enum { IMAGES = 3 };
+    static float input[IMAGES * VALUES], want[IMAGES * CLASSES], got[IMAGES * CLASSES];
+    for (int i = 0; i < IMAGES * VALUES; i++) input[i] = (float)sn_rng_uniform(3, (uint64_t)i);
+    senet_model *kept = load(1), *released = NULL;
+    senet_model_options options = {.threads = 1, .release_weights = 1};
+    assert_works(senet_model_load(weights_path, &options, &released));
+    for (int images = 1; images <= IMAGES; images++) {
+        assert_works(senet_model_forward(kept, input, images, want));
+        assert_works(senet_model_forward(released, input, images, got));
+        assert_memory_equal(got, want, (size_t)images * CLASSES * sizeof *got);
+    }
+    size_t total;
+    sn_params_block(kept->params, NULL, &total);
+    assert_true(sn_params_held_bytes(kept->params) == total * sizeof(float));
+    assert_true(sn_params_held_bytes(released->params) < total * sizeof(float) / 2); /* small tensors share pages */
+
+    char aside[80];
+    snprintf(aside, sizeof aside, "%s.aside", weights_path);
+    assert_int_equal(rename(weights_path, aside), 0);
+    assert_works(senet_model_forward(released, input, IMAGES, got)); /* what is laid out stays */
+    assert_fails(senet_model_forward(released, input, 1, got), SENET_NO_INPUT, "gone or changed since it was loaded");
+    assert_works(senet_model_forward(kept, input, 1, want));
+    assert_int_equal(rename(aside, weights_path), 0);
+    assert_works(senet_model_forward(released, input, 1, got));
+    assert_memory_equal(got, want, CLASSES * sizeof *got);
+    senet_model_destroy(kept);
+    senet_model_destroy(released);
+}
+
 static void threads_take_turns_on_one_handle(void **state)
 {
     (void)state;
@@ -249,6 +281,7 @@ int main(void)
         cmocka_unit_test(classes_are_the_softmax_of_the_logits),
         cmocka_unit_test(a_larger_picture_is_made_to_fit),
         cmocka_unit_test(batches_and_threads_do_not_change_the_logits),
+        cmocka_unit_test(weights_that_were_given_back_are_read_again),
         cmocka_unit_test(threads_take_turns_on_one_handle),
         cmocka_unit_test(wrong_arguments_are_refused),
     };
