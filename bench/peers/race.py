@@ -3,15 +3,17 @@
 the same machine.
 
 usage: race.py MODEL... [--train] [--batch N] [--precision fp32|bf16] [--peers NAME,...] [--threads N] [--rounds N]
-               [--seconds S] [--senet PROGRAM] [--against PROGRAM] [--venv DIR] [--work DIR] [--output FILE]
+               [--seconds S] [--competing] [--senet PROGRAM] [--against PROGRAM] [--venv DIR] [--work DIR] [--output FILE]
 
 Peers run in a virtual environment outside the project, named by --venv or SENET_PEERS_VENV (bench/README.md says how to make
 one); exported networks are kept in --work.  Before the first round every engine's logits are compared with PyTorch's in fp32.
 Prints the median times, and the ratio of ours to each peer's: the median over the rounds, with the lowest and the highest.
-Appends one JSON line a network to bench/results/peers.jsonl.  --against races a second senet, for instance of a previous commit.
+Appends one JSON line a network to bench/results/peers.jsonl.  --competing runs everything once more beside a process that keeps
+one processor busy, and prints how much slower each engine becomes.  --against races a second senet, for instance of a previous commit.
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -38,6 +40,7 @@ def parse():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="how long a run measures")
+    parser.add_argument("--competing", action="store_true", help="also beside a busy process on one processor: the slowdown")
     parser.add_argument("--senet", type=Path, default=PROJECT / "build" / "senet")
     parser.add_argument("--against", type=Path, help="another senet to race")
     parser.add_argument("--venv", type=Path, default=os.environ.get("SENET_PEERS_VENV"))
@@ -63,6 +66,17 @@ def run(command):
     result = json.loads(text)
     result["max_rss_mib"] = usage.ru_maxrss / 1024
     return result
+
+
+@contextlib.contextmanager
+def busy_processor():
+    """Another process that wants one of our processors all the time."""
+    cpu = max(os.sched_getaffinity(0))
+    with subprocess.Popen([sys.executable, "-c", f"import os\nos.sched_setaffinity(0, [{cpu}])\nwhile True: pass"]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def export(options, model):
@@ -121,6 +135,10 @@ def commit():
     return git.stdout.strip() or "unknown"
 
 
+def slowdown(alone, beside):
+    return [b / a for a, b in zip(alone, beside)]
+
+
 def race(options, model):
     folder = export(options, model) if options.peers else None
     errors = {}
@@ -129,9 +147,13 @@ def race(options, model):
     racers = commands(options, model, folder)
     rounds = {name: [] for name in racers}
     names = list(racers)
+    disturbed = {name: [] for name in names}
     for number in range(options.rounds):
         for name in names if number % 2 == 0 else reversed(names):
             rounds[name].append(run(racers[name]))
+            if options.competing:
+                with busy_processor():
+                    disturbed[name].append(run(racers[name])["latency_ms"]["p50"])
     for name in options.peers:
         errors[name] = rounds[name][0]["error"]
     for name, error in errors.items():
@@ -153,6 +175,8 @@ def race(options, model):
         line = f"  {engine:22s} median {statistics.median(times[name]):9.2f} ms  best {min(times[name]):9.2f} ms"
         if name in ratios:
             line += f"   ours/theirs {statistics.median(ratios[name]):.3f} ({ratios[name][0]:.3f} to {ratios[name][-1]:.3f})"
+        if options.competing:
+            line += f"   beside a busy process {statistics.median(slowdown(times[name], disturbed[name])):.2f} times slower"
         if errors.get(name) is not None:
             line += f"   error {errors[name]:.1e}"
         print(line, flush=True)
@@ -161,6 +185,8 @@ def race(options, model):
               "isa": rounds["senet"][0].get("isa"), "latency_ms": times,
               "engines": {name: rounds[name][0].get("engine", name) for name in names},
               "ratio": {name: statistics.median(values) for name, values in ratios.items()}, "error": errors,
+              **({"competing_slowdown": {name: statistics.median(slowdown(times[name], disturbed[name])) for name in names}}
+                 if options.competing else {}),
               "max_rss_mib": {name: max(result["max_rss_mib"] for result in results) for name, results in rounds.items()}}
     with open(options.output, "a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
