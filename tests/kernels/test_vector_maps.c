@@ -1,6 +1,7 @@
 /* test_vector_maps.c - the memory-bound vector kernels (batch norm, squeeze and excitation, elementwise, shapes), at every ISA
- * level of this processor, against the plain kernels in double precision, over channel counts on both sides of every vector width. */
-#include "kernels/vector_check.h"
+ * level of this processor, against the plain kernels in double precision, over channel counts on both sides of every vector width:
+ * on float maps, and on maps stored as bf16. */
+#include "kernels/narrow_check.h"
 
 static const sn_shape maps[] = {
     {3, 32, 32, 16}, {5, 8, 8, 64}, {3, 5, 9, 1}, {2, 11, 3, 13}, {1, 1, 1, 7}, {1, 28, 29, 33}, {9, 1, 1, 100}, {1, 8, 8, 520},
@@ -28,6 +29,15 @@ static void range_of(vector_case *c, int input, double low, double high)
     c->high[input] = high;
 }
 
+/* The check on float tensors, then with the inputs of the mask, and the output where it is a map, stored as bf16. */
+static void check_both(const vector_case *c, bool output, uint32_t inputs)
+{
+    vector_check(c);
+    vector_case narrow = *c;
+    narrow_stored(&narrow.call, output, inputs);
+    narrow_check(&narrow);
+}
+
 /* ---- batch norm ---- */
 
 static void statistics_are_robust(void **state)
@@ -37,12 +47,12 @@ static void statistics_are_robust(void **state)
     {
         vector_case c = make("bn_stats", SN_OP_bn_stats, (sn_shape){1, 1, 2, m->c}, 1, m);
         c.absolute = 1;
-        vector_check(&c);
+        check_both(&c, false, 1);
         /* A mean of 200 deviations: it rounds to 1e-6, and the variance, 0.02, must be right to 2e-6 too, where the mean of
          * squares less the squared mean would be off by 1e-4. */
         range_of(&c, 0, 30, 30.5);
         c.absolute = 2;
-        vector_check(&c);
+        check_both(&c, false, 1);
     }
 }
 
@@ -52,7 +62,7 @@ static void sums_over_pixels(void **state)
     FOR_MAPS(m)
     {
         vector_case c = make("channel_sum", SN_OP_channel_sum, vector_of(m->c), 1, m);
-        vector_check(&c);
+        check_both(&c, false, 1);
     }
 }
 
@@ -76,7 +86,7 @@ static void batch_norm_is_applied(void **state)
             c.call.node.attrs.u.norm.activation = relu ? SN_RELU : SN_IDENTITY;
             c.absolute = 4; /* |gamma (x - mean) / deviation| stays below 1.5 * 1.8 / 0.45 */
             c.in_place = 1;
-            vector_check(&c);
+            check_both(&c, true, 1);
         }
 }
 
@@ -105,7 +115,7 @@ static void batch_norm_gradients(void **state)
             norm_ranges(&c, 2);
             c.call.node.attrs.u.norm.activation = relu ? SN_RELU : SN_IDENTITY;
             c.absolute = 4 * pixels; /* |dy xhat| <= 4 */
-            vector_check(&c);
+            check_both(&c, false, 3);
             for (int constant = 0; constant < 2; constant++) {
                 c = make("bn_grad_input", SN_OP_bn_grad_input, *m, 6,
                          (sn_shape[]){*m, *m, stats, v, v, constant ? (sn_shape){0} : stats});
@@ -114,7 +124,7 @@ static void batch_norm_gradients(void **state)
                 c.call.node.attrs.u.norm.activation = relu ? SN_RELU : SN_IDENTITY;
                 c.absolute = 20; /* gamma / deviation < 3.4, times 1 + 1 + xhat of at most 4 */
                 c.in_place = 3;
-                vector_check(&c);
+                check_both(&c, true, 3);
             }
         }
 }
@@ -131,13 +141,13 @@ static void activations_and_slopes(void **state)
             range_of(&c, 0, -9, 9);
             c.absolute = 9;
             c.in_place = 1;
-            vector_check(&c);
+            check_both(&c, true, 1);
             c = make("activation_grad", SN_OP_activation_grad, *m, 2, (sn_shape[]){*m, *m});
             c.call.node.attrs.u.activation.kind = kind;
             range_of(&c, 1, -1, 7);
             c.absolute = 50;
             c.in_place = 1;
-            vector_check(&c);
+            check_both(&c, true, 3);
         }
 }
 
@@ -150,12 +160,12 @@ static void sums_and_products(void **state)
             vector_case c = make("add", SN_OP_add, *m, 2, (sn_shape[]){*m, *m});
             c.call.node.attrs.u.activation.kind = kind;
             c.in_place = 3;
-            vector_check(&c);
+            check_both(&c, true, 3);
         }
         vector_case c = make("multiply", SN_OP_multiply, *m, 1, m);
         c.call.node.attrs.u.factor.factor = 0.17f;
         c.in_place = 1;
-        vector_check(&c);
+        check_both(&c, true, 1);
     }
 }
 
@@ -171,7 +181,7 @@ static void branches_are_mixed(void **state)
                 c.absolute = 2;
                 c.in_place = 3;
                 range_of(&c, 2, 0, 1);
-                vector_check(&c);
+                check_both(&c, true, 3);
                 c = make("mix_grad", SN_OP_mix_grad, *m, 2, (sn_shape[]){*m, coefficients});
                 c.call.node.attrs.u.mix.index = 1;
                 c.call.node.attrs.u.mix.branch = branch;
@@ -179,8 +189,49 @@ static void branches_are_mixed(void **state)
                 c.absolute = 2;
                 c.in_place = 1;
                 range_of(&c, 1, 0, 1);
-                vector_check(&c);
+                check_both(&c, true, 1);
             }
+}
+
+/* ---- bf16 to float and back ---- */
+
+static void maps_are_converted(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+        for (int narrows = 0; narrows < 2; narrows++) {
+            vector_case c = make("convert", SN_OP_convert, *m, 1, m);
+            c.call.node.attrs.u.convert.dtype = narrows ? SN_BF16 : SN_REAL;
+            c.error_per_term = 0; /* but for the rounding to bf16 */
+            narrow_stored(&c.call, narrows, !narrows);
+            narrow_check(&c);
+        }
+}
+
+/* Ties go to even, what is too large becomes infinite, NaN stays NaN. */
+static void conversion_rounds_as_the_plain_one(void **state)
+{
+    (void)state;
+    static const uint32_t bits[] = {0x3f800000, 0x3f808000, 0x3f818000, 0x3f807fff, 0x3f808001, 0xbf818000, 0x00000000, 0x80000000,
+                                    0x7f800000, 0xff800000, 0x7f7fffff, 0x7f7f7fff, 0x7fc00000, 0x7f800001, 0xffffffff, 0x00800000};
+    enum { COUNT = sizeof bits / sizeof bits[0] };
+    float x[COUNT];
+    memcpy(x, bits, sizeof bits);
+    for (sn_isa isa = SN_ISA_BASELINE; isa <= sn_cpu_isa(); isa++) {
+        uint16_t y[COUNT];
+        sn_shape shape = vector_of(COUNT);
+        vector_case c = make("convert", SN_OP_convert, shape, 1, &shape);
+        c.call.node.attrs.u.convert.dtype = SN_BF16;
+        narrow_stored(&c.call, true, 0);
+        kernel_case_bind(&c.call, 1, SN_FLOAT);
+        c.call.call.inputs[0] = x;
+        c.call.call.output = y;
+        const sn_kernel *kernel = sn_cpu_candidates_on(SN_OP_convert, SN_BF16, SN_FLOAT, isa)[0];
+        kernel->run(&c.call.call);
+        for (int i = 0; i < COUNT; i++)
+            if (y[i] != sn_bf16_from_float(x[i]))
+                fail_msg("%s: %08x becomes %04x, not %04x", kernel->name, bits[i], y[i], sn_bf16_from_float(x[i]));
+    }
 }
 
 /* ---- squeeze and excitation ---- */
@@ -191,9 +242,9 @@ static void squeeze_and_its_gradient(void **state)
     FOR_MAPS(m)
     {
         vector_case c = make("squeeze_avg", SN_OP_squeeze_avg, pooled(m), 1, m);
-        vector_check(&c);
+        check_both(&c, false, 1);
         c = make("squeeze_avg_grad", SN_OP_squeeze_avg_grad, *m, 2, (sn_shape[]){pooled(m), *m});
-        vector_check(&c);
+        check_both(&c, true, 2);
     }
 }
 
@@ -204,17 +255,18 @@ static void scale_and_its_gradients(void **state)
         for (int element = 0; element < 2; element++) /* a gate per element, without a squeeze */
             for (int with = 0; with < 2; with++) {    /* a residual; the squeeze's share of the gradient */
                 sn_shape gate = element ? *m : pooled(m), none = {0};
+                bool by_element = element && m->h * m->w > 1; /* a gate of one pixel is a vector, which stays float */
                 for (int kind = SN_IDENTITY; kind <= SN_TANH; kind++) {
                     vector_case c = make("scale_add", SN_OP_scale_add, *m, 3, (sn_shape[]){*m, gate, with ? *m : none});
                     c.call.node.attrs.u.activation.kind = kind;
                     c.in_place = 1 | (with ? 4 : 0);
-                    vector_check(&c);
+                    check_both(&c, true, by_element ? 7 : 5);
                 }
                 vector_case c = make("scale_grad_input", SN_OP_scale_grad_input, *m, 3, (sn_shape[]){*m, gate, with ? pooled(m) : none});
                 c.in_place = 1;
-                vector_check(&c);
+                check_both(&c, true, by_element ? 3 : 1);
                 c = make("scale_grad_gate", SN_OP_scale_grad_gate, gate, 3, (sn_shape[]){*m, *m, gate});
-                vector_check(&c);
+                check_both(&c, by_element, by_element ? 7 : 3);
             }
 }
 
@@ -234,11 +286,11 @@ static void shortcuts_are_subsampled(void **state)
             vector_case c = make("subsample", SN_OP_subsample, small, 1, m);
             c.call.node.attrs.u.subsample = *a;
             c.error_per_term = 0; /* a copy */
-            vector_check(&c);
+            check_both(&c, true, 1);
             c = make("subsample_grad", SN_OP_subsample_grad, *m, 1, &small);
             c.call.node.attrs.u.subsample = *a;
             c.error_per_term = 0;
-            vector_check(&c);
+            check_both(&c, true, 1);
         }
 }
 
@@ -269,7 +321,8 @@ int main(void)
         cmocka_unit_test(statistics_are_robust),    cmocka_unit_test(sums_over_pixels),
         cmocka_unit_test(batch_norm_is_applied),    cmocka_unit_test(batch_norm_is_folded_into_weights), cmocka_unit_test(batch_norm_gradients),
         cmocka_unit_test(activations_and_slopes),   cmocka_unit_test(sums_and_products),
-        cmocka_unit_test(branches_are_mixed),       cmocka_unit_test(squeeze_and_its_gradient),
+        cmocka_unit_test(branches_are_mixed),       cmocka_unit_test(maps_are_converted),
+        cmocka_unit_test(conversion_rounds_as_the_plain_one), cmocka_unit_test(squeeze_and_its_gradient),
         cmocka_unit_test(scale_and_its_gradients),  cmocka_unit_test(shortcuts_are_subsampled),
         cmocka_unit_test(pictures_are_normalized),
     };

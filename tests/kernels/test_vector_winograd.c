@@ -1,7 +1,8 @@
 /* test_vector_winograd.c - Winograd's forms of the 3x3 convolution and its gradients, at every ISA level of this processor, against
- * the plain kernels in double precision: also where the model that chooses between the forms would take another kernel.
+ * the plain kernels in double precision: also where the model that chooses between the forms would take another kernel; on float maps
+ * and on maps stored as bf16.
  * And the rounding errors that docs/kernels.md promises for each of them. */
-#include "kernels/vector_check.h"
+#include "kernels/narrow_check.h"
 
 typedef struct winograd_shape {
     sn_shape x;
@@ -59,11 +60,11 @@ static bool willing(const sn_kernel *kernel, vector_case *c, sn_kernel *forced)
     return !refusal || strncmp(refusal, "slower", 6) == 0;
 }
 
-/* Calls check(case, kernel, context) for each Winograd kernel of each level. */
-static void each_form(vector_case *c, void (*check)(const vector_case *c, const sn_kernel *kernel, void *context), void *context)
+/* Calls check(case, kernel, context) for each Winograd kernel of each level on tensors of this storage. */
+static void each_form(vector_case *c, sn_dtype storage, void (*check)(const vector_case *c, const sn_kernel *kernel, void *context), void *context)
 {
     for (sn_isa isa = SN_ISA_BASELINE; isa <= sn_cpu_isa(); isa++) {
-        const sn_kernel *kernels[16] = {NULL}, *const *candidates = sn_cpu_candidates(c->call.node.op, SN_FLOAT, isa);
+        const sn_kernel *kernels[16] = {NULL}, *const *candidates = sn_cpu_candidates_on(c->call.node.op, storage, SN_FLOAT, isa);
         for (int k = 0; candidates[k]; k++) kernels[k] = candidates[k];
         for (int k = 0; kernels[k]; k++) {
             sn_kernel forced;
@@ -93,14 +94,38 @@ static void agrees(const vector_case *c, const sn_kernel *kernel, void *context)
     free(got);
 }
 
+static void agrees_narrow(const vector_case *c, const sn_kernel *kernel, void *context)
+{
+    const truth *t = context;
+    const char *refusal;
+    void *got = narrow_run(c, kernel, SN_FLOAT, 1, false, -1, NULL, &refusal);
+    narrow_check_kernel(c, kernel, got, t->want, t->terms);
+    free(got);
+}
+
+/* The same with the maps in bf16. */
+static void check_narrow_forms(const vector_case *given)
+{
+    const char *refusal;
+    vector_case c = *given;
+    bool weight = c.call.node.op == SN_OP_conv2d_grad_weight;
+    narrow_stored(&c.call, !weight, weight ? 1u << 0 | 1u << 1 : 1u << 0 | 1u << 3);
+    const sn_kernel *plain = sn_cpu_candidates(c.call.node.op, SN_DOUBLE, SN_ISA_BASELINE)[0];
+    truth t = {narrow_run(&c, plain, SN_DOUBLE, 2, false, -1, NULL, &refusal), narrow_run(&c, plain, SN_DOUBLE, 2, true, -1, NULL, &refusal)};
+    each_form(&c, SN_BF16, agrees_narrow, &t);
+    free(t.want);
+    free(t.terms);
+}
+
 static void check_forms(vector_case *c)
 {
     const char *refusal;
     const sn_kernel *plain = sn_cpu_candidates(c->call.node.op, SN_DOUBLE, SN_ISA_BASELINE)[0];
     truth t = {vector_run(c, plain, SN_DOUBLE, 2, false, -1, &refusal), vector_run(c, plain, SN_DOUBLE, 2, true, -1, &refusal)};
-    each_form(c, agrees, &t);
+    each_form(c, SN_REAL, agrees, &t);
     free(t.want);
     free(t.terms);
+    check_narrow_forms(c);
 }
 
 static void every_form_gives_the_convolution(void **state)
@@ -179,7 +204,7 @@ static void rounding_stays_below_what_is_promised(void **state)
             c.low[0] = 0, c.high[0] = 1; /* as after a ReLU */
             const char *refusal;
             double *want = vector_run(&c, sn_cpu_candidates(ops[op], SN_DOUBLE, SN_ISA_BASELINE)[0], SN_DOUBLE, 2, false, -1, &refusal);
-            each_form(&c, is_precise, want);
+            each_form(&c, SN_REAL, is_precise, want);
             free(want);
         }
 }

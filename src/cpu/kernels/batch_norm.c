@@ -1,10 +1,9 @@
-/* batch_norm.c - batch normalisation: statistics, application, gradients (equations: cpu/ref/batch_norm.c), and for inference
- * its scale in a convolution's weights; and the sum over pixels that is a bias's gradient.
+/* batch_norm.c - batch normalisation: statistics, application, gradients (equations: cpu/ref/batch_norm.c); and the sum over
+ * pixels that is a bias's gradient.
  *
- *     kernel          bytes moved, T = N H W C floats
+ *     kernel          bytes moved, T = N H W C values
  *     bn_stats        reads T          (mean and squares of a block of 16 KB while it is in the L1 cache)
  *     bn_apply        reads T, writes T
- *     bn_fold_weight  reads T, writes T (of weights, whose rows of output channels stand for the pixels)
  *     bn_grad_sums    reads 2 T
  *     bn_grad_input   reads 2 T, writes T
  *     channel_sum     reads T
@@ -21,19 +20,21 @@ enum { MOST_SUM_TASKS = 64, PARTIAL_ROWS = 3 };
 /* Rows of coefficients: y = act(x SCALE + SHIFT) */
 enum { SCALE, SHIFT, MEAN };
 
+/* Maps are stored; statistics, gamma, beta and sums are float. */
 static const char *refuse(const sn_kernel_call *call)
 {
-    if (call->precision != SN_FLOAT) return "not single precision";
     sn_op_kind op = call->node->op;
+    if (op == SN_OP_bn_stats || op == SN_OP_channel_sum) return storage_refusal(call, 1u << 0, SN_REAL);
     sn_activation activation = call->node->attrs.u.norm.activation;
-    if (op != SN_OP_bn_stats && op != SN_OP_channel_sum && activation != SN_IDENTITY && activation != SN_RELU)
-        return "activation other than ReLU";
-    return NULL;
+    if (activation != SN_IDENTITY && activation != SN_RELU) return "activation other than ReLU";
+    if (op == SN_OP_bn_apply) return stored_refusal(call, 1u << 0);
+    return storage_refusal(call, 1u << 0 | 1u << 1, op == SN_OP_bn_grad_sums ? SN_REAL : SN_STORED); /* dy, x */
 }
 
 typedef struct norm_run {
-    const float *x, *dy;
-    float *out;
+    const stored *x, *dy;
+    stored *out;               /* a map */
+    float *sums;               /* or sums a channel, in two rows */
     int64_t pixels, channels, padded;
     int64_t pixels_each;       /* of a task */
     int64_t tasks, block;      /* block: pixels summed in single precision */
@@ -46,8 +47,8 @@ typedef struct norm_run {
 static norm_run run_of(const sn_kernel_call *call, int x_input)
 {
     sn_shape x = call->input_nodes[x_input]->shape;
-    norm_run run = {.x = call->inputs[x_input], .out = call->output, .pixels = x.n * x.h * x.w, .channels = x.c,
-                    .padded = padded_channels(x.c)};
+    norm_run run = {.x = call->inputs[x_input], .out = call->output, .sums = call->output,
+                    .pixels = x.n * x.h * x.w, .channels = x.c, .padded = padded_channels(x.c)};
     run.relu = call->node->op != SN_OP_channel_sum && call->node->attrs.u.norm.activation == SN_RELU;
     run.block = pixels_in(BLOCK_FLOATS, x.c);
     run.pixels_each = pixels_in(TASK_FLOATS, x.c);
@@ -139,7 +140,7 @@ static void stats_task(void *context, int64_t index, int worker)
     }
 }
 
-static void run_stats(const sn_kernel_call *call)
+static void run_bn_stats(const sn_kernel_call *call)
 {
     norm_run run = run_of(call, 0);
     cut_sums(&run);
@@ -158,13 +159,10 @@ static void run_stats(const sn_kernel_call *call)
         }
     }
     for (int64_t c = 0; c < run.channels; c++) {
-        run.out[c] = (float)mean[c];
-        run.out[run.channels + c] = (float)(squares[c] / (double)run.pixels);
+        run.sums[c] = (float)mean[c];
+        run.sums[run.channels + c] = (float)(squares[c] / (double)run.pixels);
     }
 }
-
-const sn_kernel SN_KERNEL_SYMBOL(bn_stats) = {.name = SN_KERNEL_NAME(bn_stats), .op = SN_OP_bn_stats, .refuse = refuse,
-                                              .scratch_bytes = sums_scratch_bytes, .run = run_stats};
 
 /* ---- application ---- */
 
@@ -187,7 +185,7 @@ static void apply_task(void *context, int64_t index, int worker)
     (void)worker;
     const norm_run *run = context;
     pixel_rows rows = task_rows(run, index, 2);
-    float *y = run->out + index * run->pixels_each * run->channels;
+    stored *y = run->out + index * run->pixels_each * run->channels;
     if (run->relu)
         pixel_map(&rows, y, 1, 2, body_apply_relu);
     else
@@ -199,43 +197,13 @@ static size_t coefficients_scratch_bytes(const sn_kernel_call *call)
     return PIXEL_COEFFICIENTS * (size_t)padded_channels(call->node->shape.c) * sizeof(float);
 }
 
-static void run_apply(const sn_kernel_call *call)
+static void run_bn_apply(const sn_kernel_call *call)
 {
     norm_run run = run_of(call, 0);
     fill_scale_and_shift(call, 1, run.padded, call->scratch);
     run.coefficients = call->scratch;
     for_tasks(call, &run, apply_task);
 }
-
-const sn_kernel SN_KERNEL_SYMBOL(bn_apply) = {.name = SN_KERNEL_NAME(bn_apply), .op = SN_OP_bn_apply, .refuse = refuse,
-                                              .scratch_bytes = coefficients_scratch_bytes, .run = run_apply};
-
-/* ---- folding: w SCALE ---- */
-
-SN_INLINE vf body_fold(const vf *x, const vf *k) { return x[0] * k[SCALE]; }
-
-static void fold_weight_task(void *context, int64_t index, int worker)
-{
-    (void)worker;
-    const norm_run *run = context;
-    pixel_rows rows = task_rows(run, index, 1);
-    pixel_map(&rows, run->out + index * run->pixels_each * run->channels, 1, 1, body_fold);
-}
-
-static void run_fold_weight(const sn_kernel_call *call)
-{
-    norm_run run = run_of(call, 0);
-    const float *variance = (const float *)call->inputs[1] + run.channels, *gamma = call->inputs[2];
-    float *scale = call->scratch;
-    for (int64_t c = 0; c < run.channels; c++)
-        scale[c] = (float)((double)gamma[c] / sqrt((double)variance[c] + (double)call->node->attrs.u.norm.epsilon));
-    run.coefficients = scale;
-    for_tasks(call, &run, fold_weight_task);
-}
-
-const sn_kernel SN_KERNEL_SYMBOL(bn_fold_weight) = {.name = SN_KERNEL_NAME(bn_fold_weight), .op = SN_OP_bn_fold_weight,
-                                                    .refuse = refuse, .scratch_bytes = coefficients_scratch_bytes,
-                                                    .run = run_fold_weight};
 
 /* ---- gradient: sum(g), sum(g xhat), with g = dy where the ReLU was open ---- */
 
@@ -274,7 +242,7 @@ static void grad_sums_task(void *context, int64_t index, int worker)
     }
 }
 
-static void run_grad_sums(const sn_kernel_call *call)
+static void run_bn_grad_sums(const sn_kernel_call *call)
 {
     norm_run run = run_of(call, 1);
     cut_sums(&run);
@@ -291,14 +259,10 @@ static void run_grad_sums(const sn_kernel_call *call)
     for (int64_t t = 1; t < run.tasks; t++)
         for (int64_t c = 0; c < 2 * run.padded; c++) run.totals[c] += run.totals[t * 2 * run.padded + c];
     for (int64_t c = 0; c < run.channels; c++) {
-        run.out[c] = (float)run.totals[c];
-        run.out[run.channels + c] = (float)(run.totals[run.padded + c] / sqrt((double)stats[run.channels + c] + epsilon));
+        run.sums[c] = (float)run.totals[c];
+        run.sums[run.channels + c] = (float)(run.totals[run.padded + c] / sqrt((double)stats[run.channels + c] + epsilon));
     }
 }
-
-const sn_kernel SN_KERNEL_SYMBOL(bn_grad_sums) = {.name = SN_KERNEL_NAME(bn_grad_sums), .op = SN_OP_bn_grad_sums,
-                                                  .refuse = refuse, .scratch_bytes = sums_scratch_bytes,
-                                                  .run = run_grad_sums};
 
 /* ---- channel_sum: the gradient of a bias ---- */
 
@@ -327,12 +291,8 @@ static void run_channel_sum(const sn_kernel_call *call)
     for_tasks(call, &run, channel_sum_task);
     for (int64_t t = 1; t < run.tasks; t++)
         for (int64_t c = 0; c < run.channels; c++) run.totals[c] += run.totals[t * 2 * run.padded + c];
-    for (int64_t c = 0; c < run.channels; c++) run.out[c] = (float)run.totals[c];
+    for (int64_t c = 0; c < run.channels; c++) run.sums[c] = (float)run.totals[c];
 }
-
-const sn_kernel SN_KERNEL_SYMBOL(channel_sum) = {.name = SN_KERNEL_NAME(channel_sum), .op = SN_OP_channel_sum,
-                                                 .refuse = refuse, .scratch_bytes = sums_scratch_bytes,
-                                                 .run = run_channel_sum};
 
 /* ---- gradient of the input: scale (g - sum(g)/M - xhat sum(g xhat)/M) = scale g + slope (x - mean) + offset ---- */
 
@@ -351,7 +311,7 @@ static void grad_input_task(void *context, int64_t index, int worker)
     (void)worker;
     const norm_run *run = context;
     pixel_rows rows = task_rows(run, index, PIXEL_COEFFICIENTS);
-    float *dx = run->out + index * run->pixels_each * run->channels;
+    stored *dx = run->out + index * run->pixels_each * run->channels;
     if (run->constant && run->relu)
         pixel_map(&rows, dx, 2, 2, body_grad_input_constant_relu);
     else if (run->constant)
@@ -362,7 +322,7 @@ static void grad_input_task(void *context, int64_t index, int worker)
         pixel_map(&rows, dx, 2, PIXEL_COEFFICIENTS, body_grad_input);
 }
 
-static void run_grad_input(const sn_kernel_call *call)
+static void run_bn_grad_input(const sn_kernel_call *call)
 {
     norm_run run = run_of(call, 1);
     const float *stats = call->inputs[2], *sums = call_input(call, 5);
@@ -382,6 +342,12 @@ static void run_grad_input(const sn_kernel_call *call)
     for_tasks(call, &run, grad_input_task);
 }
 
-const sn_kernel SN_KERNEL_SYMBOL(bn_grad_input) = {.name = SN_KERNEL_NAME(bn_grad_input), .op = SN_OP_bn_grad_input,
-                                                   .refuse = refuse, .scratch_bytes = coefficients_scratch_bytes,
-                                                   .run = run_grad_input};
+#define DEFINE_KERNEL(base, scratch)                                                                                 \
+    const sn_kernel SN_KERNEL_SYMBOL(base) = {.name = SN_KERNEL_NAME(base), .op = SN_OP_##base, .storage = SN_STORED, \
+                                              .refuse = refuse, .scratch_bytes = scratch, .run = run_##base}
+
+DEFINE_KERNEL(bn_stats, sums_scratch_bytes);
+DEFINE_KERNEL(bn_apply, coefficients_scratch_bytes);
+DEFINE_KERNEL(bn_grad_sums, sums_scratch_bytes);
+DEFINE_KERNEL(bn_grad_input, coefficients_scratch_bytes);
+DEFINE_KERNEL(channel_sum, sums_scratch_bytes);

@@ -7,8 +7,8 @@
  * permuted input, made once, serves all outputs that it reaches: up to nine.  (A permutation costs as much as an FMA, so this
  * reuse sets the speed.)
  *
- * A task copies the input of a band of rows, one block at a time, between rows and columns of zeros: no border code, and no two
- * rows in one cache set.  Tiles that hang over the band compute what is not stored.  A block's channels are a few bytes of every
+ * A task copies the input of a band of rows, one block at a time, as floats between rows and columns of zeros: no border code, and no
+ * two rows in one cache set.  Tiles that hang over the band compute what is not stored.  A block's channels are a few bytes of every
  * pixel, which the processor does not foresee: a tile fetches, a row a step, its outputs and its share of the input copied next.
  * Backward-data is the convolution with inputs and outputs exchanged and the kernel turned by 180 degrees.
  * Every output is one sum in a fixed order (input of the group, row, column), so neither bands nor threads change the bits.
@@ -64,7 +64,8 @@ static const char *refuse(const sn_kernel_call *call)
 {
     const sn_conv_attrs *a = &call->node->attrs.u.conv;
     sn_shape w = call->input_nodes[1]->shape;
-    if (call->precision != SN_FLOAT) return "not single precision";
+    const char *otherwise = stored_refusal(call, 1u << 0 | 1u << 3); /* x or dy, residual */
+    if (otherwise) return otherwise;
     if (w.n != 3 || w.h != 3 || a->stride > 2) return "not 3x3 with stride 1 or 2";
     if (call->node->op == SN_OP_conv2d_grad_input && (a->stride != 1 || a->pad_top > 2 || a->pad_left > 2))
         return "backward of stride 2 or of padding above 2";
@@ -112,12 +113,12 @@ typedef struct grouped_tile {
     const float *w;       /* of the block */
     const int32_t *lanes; /* [input of a group][VF] */
     int64_t inputs;       /* of a group */
-    const float *fetch;   /* what to fetch meanwhile: fetch_rows rows of a tile's pixels */
+    const stored *fetch;  /* what to fetch meanwhile: fetch_rows rows of a tile's pixels */
     ptrdiff_t fetch_row, fetch_pixel;
     int64_t fetch_rows;
     vf bias;
     clamp clamp;
-    float *y;
+    stored *y;
     ptrdiff_t y_row, y_pixel;
     int64_t rows, cols; /* to store */
 } grouped_tile;
@@ -160,7 +161,7 @@ SN_INLINE void compute_tile(const grouped_tile *t, int stride, grouped_kind kind
     }
     SN_UNROLL for (int r = 0; r < TILE_ROWS; r++)
         SN_UNROLL for (int p = 0; p < TILE_PIXELS; p++)
-            if (r < t->rows && p < t->cols) vf_store(t->y + r * t->y_row + p * t->y_pixel, clamp_apply(&t->clamp, sum[r][p]));
+            if (r < t->rows && p < t->cols) vs_store(t->y + r * t->y_row + p * t->y_pixel, clamp_apply(&t->clamp, sum[r][p]));
 }
 
 #define DEFINE_TILES(kind)                                                                    \
@@ -182,14 +183,16 @@ static void (*const tiles[][2])(const grouped_tile *) = {
 
 typedef struct grouped_run {
     grouped_plan plan;
-    const float *in, *packed, *bias;
-    float *out, *scratch;
+    const stored *in;
+    const float *packed, *bias;
+    stored *out;
+    float *scratch;
     clamp clamp;
     int32_t lanes[VF * VF]; /* unused where inputs are broadcast */
 } grouped_run;
 
 /* Copies the block's channels, which begin at `image`, of the input pixels behind the band of output rows from row0 on. */
-static void copy_band(const grouped_plan *p, const float *image, float *buffer, int64_t row0)
+static void copy_band(const grouped_plan *p, const stored *image, float *buffer, int64_t row0)
 {
     int64_t before = sn_max64(0, p->left), inside = sn_max64(0, sn_min64(p->buffer_cols - before, p->in.w));
     for (int64_t row = 0; row < p->buffer_rows; row++) {
@@ -199,13 +202,13 @@ static void copy_band(const grouped_plan *p, const float *image, float *buffer, 
             clear_floats(to, p->buffer_cols * p->pixel);
             continue;
         }
-        const float *from = image + in_row * p->in.w * p->in.c;
+        const stored *from = image + in_row * p->in.w * p->in.c;
         clear_floats(to, before * p->pixel);
         to += before * p->pixel;
         if (p->block_in == VF)
-            for (int64_t i = 0; i < inside; i++) vf_store(to + i * VF, vf_load(from + i * p->in.c));
+            for (int64_t i = 0; i < inside; i++) vf_store(to + i * VF, vs_load(from + i * p->in.c));
         else
-            for (int64_t i = 0; i < inside; i++) copy_floats(to + i * p->pixel, from + i * p->in.c, p->block_in);
+            for (int64_t i = 0; i < inside; i++) widen_values(to + i * p->pixel, from + i * p->in.c, p->block_in);
         clear_floats(to + inside * p->pixel, (p->buffer_cols - before - inside) * p->pixel);
     }
 }
@@ -214,7 +217,7 @@ static void copy_band(const grouped_plan *p, const float *image, float *buffer, 
 static int64_t first_input(const grouped_plan *p, int64_t block) { return block * VF / p->group_out * p->group_in; }
 
 /* Lets a tile fetch the input behind the outputs from (row, col) on, as far as it exists; image: at the block's first input. */
-static void set_fetch(const grouped_plan *p, grouped_tile *t, const float *image, int64_t row, int64_t col)
+static void set_fetch(const grouped_plan *p, grouped_tile *t, const stored *image, int64_t row, int64_t col)
 {
     int64_t in_row = sn_max64(0, row * p->stride - p->top + 2), in_col = sn_max64(0, col * p->stride - p->left);
     t->fetch = image + (in_row * p->in.w + in_col) * p->in.c;
@@ -230,7 +233,7 @@ static void grouped_task(void *context, int64_t index, int worker)
     int64_t row0 = index / p->splits % p->bands * p->band_rows, row1 = sn_min64(p->out.h, row0 + p->band_rows);
     int64_t first = split * p->blocks_each, last = sn_min64(p->blocks, first + p->blocks_each);
     int64_t copied = -1; /* the first channel of what the band holds: several blocks may see the same inputs */
-    const float *in = run->in + image * p->in.h * p->in.w * p->in.c;
+    const stored *in = run->in + image * p->in.h * p->in.w * p->in.c;
     for (int64_t block = first; block < last; block++) {
         int64_t channel = first_input(p, block), next = first_input(p, block + 1 < last ? block + 1 : first);
         int64_t next_row = block + 1 < last ? 0 : p->band_rows; /* behind the last block comes the next band */
@@ -266,6 +269,7 @@ static void run(const sn_kernel_call *call)
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_grouped) = {
     .name = SN_KERNEL_NAME(conv2d_grouped),
     .op = SN_OP_conv2d,
+    .storage = SN_STORED,
     .refuse = refuse,
     .scratch_bytes = scratch_bytes,
     .packed_bytes = packed_bytes,
@@ -276,6 +280,7 @@ const sn_kernel SN_KERNEL_SYMBOL(conv2d_grouped) = {
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_grad_input_grouped) = {
     .name = SN_KERNEL_NAME(conv2d_grad_input_grouped),
     .op = SN_OP_conv2d_grad_input,
+    .storage = SN_STORED,
     .refuse = refuse,
     .scratch_bytes = scratch_bytes,
     .packed_bytes = packed_bytes,

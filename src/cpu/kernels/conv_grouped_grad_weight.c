@@ -9,6 +9,7 @@
  * not change the bits.  Memory: reads x and dy once, from the cache for every kernel row and part of the inputs.
  */
 #include "cpu/kernels/grouped_lanes.h"
+#include "cpu/kernels/stored.h"
 
 #if SN_VECTOR_FLOATS == 16
 enum { INPUTS = 4 };
@@ -49,7 +50,8 @@ static const char *refuse(const sn_kernel_call *call)
 {
     const sn_conv_attrs *a = &call->node->attrs.u.conv;
     sn_shape w = call->node->shape;
-    if (call->precision != SN_FLOAT) return "not single precision";
+    const char *otherwise = storage_refusal(call, 1u << 0 | 1u << 1, SN_REAL);
+    if (otherwise) return otherwise;
     if (w.n != 3 || w.h != 3 || a->stride > 2) return "not 3x3 with stride 1 or 2";
     return grouped_kind_of(w.w, w.c / a->groups, w.c) == GROUPED_ONE_VECTOR ? NULL : "groups that do not fill a vector together";
 }
@@ -62,14 +64,14 @@ static size_t scratch_bytes(const sn_kernel_call *call)
 
 typedef struct grouped_run {
     grouped_plan plan;
-    const float *x, *dy;
+    const stored *x, *dy;
     float *chunks, *dw;
     int32_t lanes[VF * VF];
 } grouped_run;
 
 /* One row of x and the row of dy that a kernel row joins it with, for one block. */
 typedef struct grouped_row {
-    const float *x, *dy;
+    const stored *x, *dy;
     int64_t x_cols, y_cols, left;
     ptrdiff_t x_pixel, y_pixel;
     int64_t x_count; /* channels to load */
@@ -83,11 +85,11 @@ SN_INLINE void add_products(vf sum[INPUTS], const vf x[INPUTS], vf dy)
 
 SN_INLINE void load_inputs(vf x[INPUTS], const grouped_row *r, int64_t col, const vi lanes[INPUTS])
 {
-    vf v = vf_load_n(r->x + col * r->x_pixel, r->x_count);
+    vf v = vs_load_n(r->x + col * r->x_pixel, r->x_count);
     SN_UNROLL for (int i = 0; i < INPUTS; i++) x[i] = vf_permute(v, lanes[i]);
 }
 
-SN_INLINE vf load_change(const grouped_row *r, int64_t col) { return col < r->y_cols ? vf_load(r->dy + col * r->y_pixel) : (vf){0}; }
+SN_INLINE vf load_change(const grouped_row *r, int64_t col) { return col < r->y_cols ? vs_load(r->dy + col * r->y_pixel) : (vf){0}; }
 
 /* Kernel column kx of output t - kx reads x at t - left. */
 SN_INLINE void add_row_1(vf sum[3][INPUTS], const grouped_row *r, const vi lanes[INPUTS])
@@ -124,7 +126,7 @@ SN_INLINE void add_row_2(vf sum[3][INPUTS], const grouped_row *r, const vi lanes
 
 /* Adds rows [row0, row1) of an image to the three kernel columns of one kernel row; x and dy at the image's pixel (0, 0) and the
  * block's first channel, dw at the block's first output of the kernel row and of the first of INPUTS inputs. */
-static SN_NOINLINE void add_rows(const grouped_plan *p, const float *x, const float *dy, const int32_t *lane_table, float *dw,
+static SN_NOINLINE void add_rows(const grouped_plan *p, const stored *x, const stored *dy, const int32_t *lane_table, float *dw,
                                  int64_t inputs, int64_t ky, int64_t row0, int64_t row1)
 {
     grouped_row r = {.x_cols = p->x.w, .y_cols = p->y.w, .left = p->left, .x_pixel = p->x.c, .y_pixel = p->y.c,
@@ -164,7 +166,7 @@ static void chunk_task(void *context, int64_t index, int worker)
         memset(dw + row * p->y.c + first * VF, 0, (size_t)((last - first) * VF) * sizeof(float));
     for (int64_t unit = chunk * p->units_each; unit < sn_min64(p->units, (chunk + 1) * p->units_each); unit++) {
         int64_t image = unit / p->image_units, row0 = unit % p->image_units * p->unit_rows;
-        const float *x = run->x + image * p->x.h * p->x.w * p->x.c, *dy = run->dy + image * p->y.h * p->y.w * p->y.c;
+        const stored *x = run->x + image * p->x.h * p->x.w * p->x.c, *dy = run->dy + image * p->y.h * p->y.w * p->y.c;
         for (int64_t block = first; block < last; block++)
             for (int64_t ky = 0; ky < 3; ky++)
                 for (int64_t i = 0; i < p->group_in; i += INPUTS)
@@ -202,6 +204,7 @@ static void run(const sn_kernel_call *call)
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_grad_weight_grouped) = {
     .name = SN_KERNEL_NAME(conv2d_grad_weight_grouped),
     .op = SN_OP_conv2d_grad_weight,
+    .storage = SN_STORED,
     .refuse = refuse,
     .scratch_bytes = scratch_bytes,
     .run = run,

@@ -10,7 +10,8 @@
  * U, packed: [output channels / VF][point][input channel][VF], read as one or two streams.
  * M of one or two vectors of outputs: [point][tile][vectors][VF], consumed at once by the output transform, which adds bias and
  * residual and activates in registers.
- * Memory: the input is read (6/4)^2 = 2.25 or 4 times, mostly from cache, the output is written once.
+ * Memory: the input is read (6/4)^2 = 2.25 or 4 times, mostly from cache, the output is written once.  U, V and M are float
+ * whatever maps are stored as: the transforms would multiply a narrow type's rounding (docs/kernels.md).
  * Backward-data is the same convolution of dy with the weights turned by 180 degrees and transposed, pads 2 - pad.
  */
 #include "cpu/kernels/activate.h"
@@ -100,8 +101,10 @@ static void pack(const sn_kernel_call *call, void *packed, int tile)
 
 typedef struct winograd_run {
     winograd_plan plan;
-    const float *in, *packed, *bias, *residual;
-    float *out, *scratch;
+    const stored *in, *residual;
+    const float *packed, *bias;
+    stored *out;
+    float *scratch;
     int64_t *held; /* by worker: the block whose transformed input it has, or -1 */
     sn_activation activation;
 } winograd_run;
@@ -123,7 +126,8 @@ typedef struct winograd_block {
     int64_t tiles, groups_count;
     row_group groups[MOST_GROUPS];
     tile_place places[MOST_GROUPS * TALL_ROWS];
-    float *v, *m, *zeros;
+    float *v, *m;
+    stored *zeros;
 } winograd_block;
 
 /* Rows are spread evenly over the groups. */
@@ -133,7 +137,7 @@ static void set_block(const winograd_run *run, int64_t index, int worker, winogr
     int64_t first = index * p->block_tiles, start = 0;
     b->v = run->scratch + worker * p->worker_floats;
     b->m = b->v + p->v_floats;
-    b->zeros = b->m + p->points * p->m_stride;
+    b->zeros = (stored *)(b->m + p->points * p->m_stride);
     b->tiles = sn_min64(p->block_tiles, p->tiles - first);
     b->groups_count = sn_ceil_div(b->tiles, winograd_group_rows(p, b->tiles));
     float *v = b->v;
@@ -152,14 +156,14 @@ static void set_block(const winograd_run *run, int64_t index, int worker, winogr
 
 /* ---- input: V = B^T d B ---- */
 
-SN_INLINE void transform_tile(const winograd_run *run, int tile, tile_place at, const float *zeros, float *v, int64_t rows,
+SN_INLINE void transform_tile(const winograd_run *run, int tile, tile_place at, const stored *zeros, float *v, int64_t rows,
                               int64_t point)
 {
     const winograd_plan *p = &run->plan;
     const int patch = tile + 2;
-    const float *pixels[MOST_POINTS];
+    const stored *pixels[MOST_POINTS];
     int64_t y = at.y - p->pad_top, x = at.x - p->pad_left;
-    const float *line = run->in + (at.image * p->in_h + y) * p->in_w * p->in_c;
+    const stored *line = run->in + (at.image * p->in_h + y) * p->in_w * p->in_c;
     for (int i = 0; i < patch; i++) {
         bool inside = y + i >= 0 && y + i < p->in_h;
         for (int j = 0; j < patch; j++)
@@ -170,13 +174,13 @@ SN_INLINE void transform_tile(const winograd_run *run, int tile, tile_place at, 
     if (c < p->in_c) winograd_input(tile, pixels, c, p->in_c - c, v + c * rows, point);
 }
 
-static SN_NOINLINE void transform_tile_4(const winograd_run *run, tile_place at, const float *zeros, float *v, int64_t rows,
+static SN_NOINLINE void transform_tile_4(const winograd_run *run, tile_place at, const stored *zeros, float *v, int64_t rows,
                                          int64_t point)
 {
     transform_tile(run, 4, at, zeros, v, rows, point);
 }
 
-static SN_NOINLINE void transform_tile_2(const winograd_run *run, tile_place at, const float *zeros, float *v, int64_t rows,
+static SN_NOINLINE void transform_tile_2(const winograd_run *run, tile_place at, const stored *zeros, float *v, int64_t rows,
                                          int64_t point)
 {
     transform_tile(run, 2, at, zeros, v, rows, point);
@@ -192,66 +196,61 @@ static void transform_block(const winograd_run *run, const winograd_block *b)
 
 /* ---- output: Y = A^T M A, bias, residual, activation ---- */
 
-/* One vector of channels of a tile; only the part that lies in the map is written. */
-SN_INLINE void write_tile(const winograd_run *run, int tile, tile_place at, int64_t channel, int64_t lanes, const float *m)
+/* The activations that are no single instruction. */
+static SN_NOINLINE void activate_vector(vf *v, sn_activation activation) { *v = vf_activate(*v, activation); }
+
+/* One vector of channels of a tile; only the part that lies in the map is written.  other: an activation that is neither identity
+ * nor ReLU. */
+SN_INLINE void write_tile(const winograd_run *run, int tile, tile_place at, int64_t channel, int64_t lanes, const float *m, bool other)
 {
     const winograd_plan *p = &run->plan;
     vf half[MOST_TILE][MOST_PATCH];
     winograd_output_columns(tile, m, p->m_stride, half);
     vf bias = run->bias ? vf_load_n(run->bias + channel, lanes) : (vf){0};
-    int64_t rows = p->out_h - at.y, cols = p->out_w - at.x, row_floats = p->out_w * p->out_c;
+    int64_t rows = p->out_h - at.y, cols = p->out_w - at.x, row_values = p->out_w * p->out_c;
     int64_t first = ((at.image * p->out_h + at.y) * p->out_w + at.x) * p->out_c + channel;
     bool relu = run->activation == SN_RELU;
     SN_UNROLL for (int y = 0; y < tile; y++) {
         if (y >= rows) break;
         vf row[MOST_TILE];
         winograd_output_1d(tile, half[y], row);
-        float *to = run->out + first + y * row_floats;
-        const float *residual = run->residual ? run->residual + first + y * row_floats : NULL;
+        stored *to = run->out + first + y * row_values;
+        const stored *residual = run->residual ? run->residual + first + y * row_values : NULL;
         SN_UNROLL for (int x = 0; x < tile; x++) {
             if (x >= cols) break;
             vf value = row[x] + bias;
-            if (residual) value += vf_load_n(residual + x * p->out_c, lanes);
-            if (relu) value = vf_relu(value);
-            vf_store_n(to + x * p->out_c, value, lanes);
+            if (residual) value += vs_load_n(residual + x * p->out_c, lanes);
+            if (other)
+                activate_vector(&value, run->activation);
+            else if (relu)
+                value = vf_relu(value);
+            vs_store_n(to + x * p->out_c, value, lanes);
         }
     }
 }
 
-/* The activations that are no single instruction, on what write_tile has written. */
-static void activate_tile(const winograd_run *run, tile_place at, int64_t channel)
-{
-    const winograd_plan *p = &run->plan;
-    int64_t rows = sn_min64(p->tile, p->out_h - at.y), cols = sn_min64(p->tile, p->out_w - at.x);
-    for (int64_t y = at.y; y < at.y + rows; y++)
-        for (int64_t x = at.x; x < at.x + cols; x++)
-            sn_activate_row(run->out + ((at.image * p->out_h + y) * p->out_w + x) * p->out_c + channel,
-                            sn_min64(VF, p->out_c - channel), run->activation);
-}
+#define DEFINE_WRITE(name, tile, other)                                                                              \
+    static SN_NOINLINE void name(const winograd_run *run, tile_place at, int64_t channel, const float *m)            \
+    {                                                                                                                \
+        int64_t lanes = run->plan.out_c - channel;                                                                   \
+        if (lanes >= VF)                                                                                             \
+            write_tile(run, tile, at, channel, VF, m, other);                                                        \
+        else                                                                                                         \
+            write_tile(run, tile, at, channel, lanes, m, other);                                                     \
+    }
 
-static SN_NOINLINE void write_tile_4(const winograd_run *run, tile_place at, int64_t channel, const float *m)
-{
-    int64_t lanes = run->plan.out_c - channel;
-    if (lanes >= VF)
-        write_tile(run, 4, at, channel, VF, m);
-    else
-        write_tile(run, 4, at, channel, lanes, m);
-}
-
-static SN_NOINLINE void write_tile_2(const winograd_run *run, tile_place at, int64_t channel, const float *m)
-{
-    int64_t lanes = run->plan.out_c - channel;
-    if (lanes >= VF)
-        write_tile(run, 2, at, channel, VF, m);
-    else
-        write_tile(run, 2, at, channel, lanes, m);
-}
+DEFINE_WRITE(write_tile_2, 2, false)
+DEFINE_WRITE(write_tile_4, 4, false)
+DEFINE_WRITE(write_tile_2_other, 2, true)
+DEFINE_WRITE(write_tile_4_other, 4, true)
 
 /* The products of one or two neighbouring vectors of outputs for the block, and their outputs. */
 static void multiply_panels(const winograd_run *run, const winograd_block *b, int64_t panel, int64_t vectors)
 {
     const winograd_plan *p = &run->plan;
     bool other = run->activation != SN_IDENTITY && run->activation != SN_RELU;
+    void (*write)(const winograd_run *, tile_place, int64_t, const float *) =
+        p->tile == 4 ? (other ? write_tile_4_other : write_tile_4) : (other ? write_tile_2_other : write_tile_2);
     winograd_product product = {.channels = p->in_c, .u_panel = p->points * p->in_c * VF};
     product.u = run->packed + panel * product.u_panel;
     for (int k = 0; k < p->points; k++, product.u += p->in_c * VF)
@@ -261,11 +260,8 @@ static void multiply_panels(const winograd_run *run, const winograd_block *b, in
             winograd_products[vectors - 1][g->rows - 1](&product);
         }
     for (int64_t t = 0; t < b->tiles; t++)
-        for (int64_t i = 0; i < vectors; i++) {
-            int64_t channel = (panel + i) * VF;
-            (p->tile == 4 ? write_tile_4 : write_tile_2)(run, b->places[t], channel, b->m + (t * vectors + i) * VF);
-            if (other) activate_tile(run, b->places[t], channel);
-        }
+        for (int64_t i = 0; i < vectors; i++)
+            write(run, b->places[t], (panel + i) * VF, b->m + (t * vectors + i) * VF);
 }
 
 static void run_task(void *context, int64_t index, int worker)
@@ -276,7 +272,7 @@ static void run_task(void *context, int64_t index, int worker)
     winograd_block b;
     set_block(run, block, worker, &b);
     if (run->held[worker] != block) {
-        if (run->held[worker] < 0) memset(b.zeros, 0, (size_t)(p->blocks * VF) * sizeof(float));
+        if (run->held[worker] < 0) memset(b.zeros, 0, (size_t)(p->blocks * VF) * sizeof(stored));
         run->held[worker] = block;
         transform_block(run, &b);
     }
@@ -298,7 +294,7 @@ static void run(const sn_kernel_call *call, int tile)
     run.scratch = (float *)(run.held + call->threads);
     if (call->node->op == SN_OP_conv2d) {
         run.bias = call_input(call, 2);
-        run.residual = call_input(call, 3);
+        run.residual = call_stored(call, 3);
         run.activation = call->node->attrs.u.conv.activation;
     }
     int64_t macs = p->tiles * p->points * p->in_c * p->out_c;
@@ -318,6 +314,7 @@ static void run(const sn_kernel_call *call, int tile)
     const sn_kernel SN_KERNEL_SYMBOL(BASE) = {                                                                       \
         .name = SN_KERNEL_NAME(BASE),                                                                                \
         .op = OP,                                                                                                    \
+        .storage = SN_STORED,                                                                                        \
         .refuse = refuse_##TILE,                                                                                     \
         .scratch_bytes = scratch_bytes_##TILE,                                                                       \
         .packed_bytes = packed_bytes_##TILE,                                                                         \

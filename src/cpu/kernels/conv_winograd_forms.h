@@ -11,7 +11,7 @@
 #ifndef SN_CPU_KERNELS_CONV_WINOGRAD_FORMS_H
 #define SN_CPU_KERNELS_CONV_WINOGRAD_FORMS_H
 
-#include "cpu/kernels/vector.h"
+#include "cpu/kernels/stored.h"
 
 enum { MOST_TILE = 4, MOST_PATCH = MOST_TILE + 2, MOST_POINTS = MOST_PATCH * MOST_PATCH };
 
@@ -146,14 +146,14 @@ SN_INLINE void winograd_weights_adjoint(int tile, const float *u, int64_t stride
 
 /* One vector of channels of a patch.  pixels: patch x patch pointers to channel 0, of a page of zeros outside the image.  The
  * larger patch goes in two halves, whose values between the passes fit into the registers. */
-SN_INLINE void winograd_input(int tile, const float *const *pixels, int64_t channel, int64_t lanes, float *v, int64_t stride)
+SN_INLINE void winograd_input(int tile, const stored *const *pixels, int64_t channel, int64_t lanes, float *v, int64_t stride)
 {
     const int patch = tile + 2, part = tile == 4 ? 3 : patch;
     SN_UNROLL for (int first = 0; first < patch; first += part) {
         vf columns[MOST_PATCH / 2 + 1][MOST_PATCH];
         SN_UNROLL for (int y = 0; y < patch; y++) {
             vf d[MOST_PATCH], t[MOST_PATCH];
-            SN_UNROLL for (int x = 0; x < patch; x++) d[x] = vf_load_n(pixels[y * patch + x] + channel, lanes);
+            SN_UNROLL for (int x = 0; x < patch; x++) d[x] = vs_load_n(pixels[y * patch + x] + channel, lanes);
             winograd_input_1d(tile, d, t);
             SN_UNROLL for (int i = 0; i < part; i++) columns[i][y] = t[first + i];
         }
@@ -166,14 +166,14 @@ SN_INLINE void winograd_input(int tile, const float *const *pixels, int64_t chan
 }
 
 /* One vector of channels of a tile of dY: tile x tile pointers, as above. */
-SN_INLINE void winograd_output_adjoint(int tile, const float *const *pixels, int64_t channel, int64_t lanes, float *m,
+SN_INLINE void winograd_output_adjoint(int tile, const stored *const *pixels, int64_t channel, int64_t lanes, float *m,
                                        int64_t stride)
 {
     const int patch = tile + 2;
     vf columns[MOST_TILE][MOST_PATCH];
     SN_UNROLL for (int x = 0; x < tile; x++) {
         vf y[MOST_TILE];
-        SN_UNROLL for (int i = 0; i < tile; i++) y[i] = vf_load_n(pixels[i * tile + x] + channel, lanes);
+        SN_UNROLL for (int i = 0; i < tile; i++) y[i] = vs_load_n(pixels[i * tile + x] + channel, lanes);
         winograd_output_adjoint_1d(tile, y, columns[x]);
     }
     SN_UNROLL for (int y = 0; y < patch; y++) {

@@ -77,7 +77,8 @@ static const char *refuse(const sn_kernel_call *call)
 {
     const sn_conv_attrs *a = &call->node->attrs.u.conv;
     sn_shape w = call->node->shape, y = call->input_nodes[1]->shape;
-    if (call->precision != SN_FLOAT) return "not single precision";
+    const char *otherwise = storage_refusal(call, 1u << 0 | 1u << 1, SN_REAL);
+    if (otherwise) return otherwise;
     if (w.n != 3 || w.h != 3 || a->stride != 1 || a->groups != 1) return "not a dense 3x3 convolution with stride 1";
     if (winograd_training_is_small(call)) return "slower kernels round less: a small training batch";
     if (w.w < FEWEST_CHANNELS || w.c < FEWEST_CHANNELS) return "slower than direct summation: few channels";
@@ -95,7 +96,7 @@ static size_t scratch_bytes(const sn_kernel_call *call)
 
 typedef struct weight_run {
     weight_plan plan;
-    const float *x, *dy;
+    const stored *x, *dy;
     float *chunks, *workers, *dw;
 } weight_run;
 
@@ -147,8 +148,8 @@ static void add_product(const weight_plan *p, const float *v, const float *d, in
 /* ---- V and D of a piece ---- */
 
 /* size x size pointers to the pixels of `map` from (y, x) on, or to zeros. */
-static void point_at(const float **pixels, const float *map, sn_shape shape, int64_t image, int64_t y, int64_t x, int size,
-                     const float *zeros)
+static void point_at(const stored **pixels, const stored *map, sn_shape shape, int64_t image, int64_t y, int64_t x, int size,
+                     const stored *zeros)
 {
     for (int i = 0; i < size; i++)
         for (int j = 0; j < size; j++) {
@@ -157,14 +158,14 @@ static void point_at(const float **pixels, const float *map, sn_shape shape, int
         }
 }
 
-static SN_NOINLINE void transform_x(const float *const *pixels, int64_t channels, float *v, int64_t block, int64_t point)
+static SN_NOINLINE void transform_x(const stored *const *pixels, int64_t channels, float *v, int64_t block, int64_t point)
 {
     int64_t c = 0;
     for (; c + VF <= channels; c += VF, v += block) winograd_input(TILE, pixels, c, VF, v, point);
     if (c < channels) winograd_input(TILE, pixels, c, channels - c, v, point);
 }
 
-static SN_NOINLINE void transform_dy(const float *const *pixels, int64_t first, int64_t last, float *d, int64_t block, int64_t point)
+static SN_NOINLINE void transform_dy(const stored *const *pixels, int64_t first, int64_t last, float *d, int64_t block, int64_t point)
 {
     int64_t c = first;
     for (; c + VF <= last; c += VF, d += block) winograd_output_adjoint(TILE, pixels, c, VF, d, point);
@@ -172,10 +173,10 @@ static SN_NOINLINE void transform_dy(const float *const *pixels, int64_t first, 
 }
 
 static void transform_piece(const weight_run *run, int64_t first, int64_t tiles, int64_t panel, int64_t last_panel,
-                            const float *zeros, float *v, float *d)
+                            const stored *zeros, float *v, float *d)
 {
     const weight_plan *p = &run->plan;
-    const float *pixels[POINTS];
+    const stored *pixels[POINTS];
     int64_t last = sn_min64(p->y.c, last_panel * VF);
     for (int64_t t = 0; t < tiles; t++, v += VF, d += VF) {
         int64_t tile = first + t, image = tile / (p->tiles_y * p->tiles_x);
@@ -196,8 +197,9 @@ static void chunk_task(void *context, int64_t index, int worker)
     int64_t chunk = index / p->splits, panel0 = index % p->splits * p->split_panels;
     int64_t panel1 = sn_min64(p->panels, panel0 + p->split_panels);
     float *v = run->workers + worker * p->worker_floats, *d = v + p->v_floats;
-    float *zeros = d + (panel1 - panel0) * p->block, *dw = run->chunks + chunk * p->dw_floats;
-    memset(zeros, 0, (size_t)(sn_max64(p->blocks, p->panels) * VF) * sizeof(float));
+    float *dw = run->chunks + chunk * p->dw_floats;
+    stored *zeros = (stored *)(d + (panel1 - panel0) * p->block);
+    memset(zeros, 0, (size_t)(sn_max64(p->blocks, p->panels) * VF) * sizeof(stored));
     for (int64_t row = 0; row < 9 * p->x.c; row++)
         memset(dw + (row * p->panels + panel0) * VF, 0, (size_t)((panel1 - panel0) * VF) * sizeof(float));
 
@@ -247,6 +249,7 @@ static void run(const sn_kernel_call *call)
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_grad_weight_winograd_f43) = {
     .name = SN_KERNEL_NAME(conv2d_grad_weight_winograd_f43),
     .op = SN_OP_conv2d_grad_weight,
+    .storage = SN_STORED,
     .refuse = refuse,
     .scratch_bytes = scratch_bytes,
     .run = run,

@@ -1,14 +1,21 @@
-/* elementwise.c - activations, sums, products with a constant, and the mixing of two branches.
+/* elementwise.c - activations, sums, products with a constant, the mixing of two branches, and the conversion of bf16.
  *
- * With T = N H W C floats: activation and multiply read T and write T; activation_grad, add and mix read 2 T and write T;
- * mix_grad reads T and writes T.  Results may lie over an input.
+ * With T = N H W C values: activation and multiply read T and write T; activation_grad, add and mix read 2 T and write T;
+ * mix_grad and convert read T and write T.  Results may lie over an input.
  */
 #include "cpu/kernels/activate.h"
+#include "cpu/kernels/copy.h"
 #include "cpu/kernels/pixels.h"
 
+/* Maps are stored, coefficients float. */
 static const char *refuse(const sn_kernel_call *call)
 {
-    return call->precision == SN_FLOAT ? NULL : "not single precision";
+    switch (call->node->op) {
+    case SN_OP_activation_grad:
+    case SN_OP_add:
+    case SN_OP_mix: return stored_refusal(call, 1u << 0 | 1u << 1);
+    default: return stored_refusal(call, 1u << 0);
+    }
 }
 
 /* Elements [first, first + count) of image n for mix, of everything for the others. */
@@ -37,33 +44,46 @@ static void run_flat(const sn_kernel_call *call, int64_t images,
     sn_parallel_for(total * 4 < SN_SMALL_BYTES ? 1 : call->threads, images * run.pieces, flat_task, &run);
 }
 
-static const float *input_at(const sn_kernel_call *call, int index, int64_t element)
+static const stored *input_at(const sn_kernel_call *call, int index, int64_t element)
 {
-    return (const float *)call->inputs[index] + element;
+    return (const stored *)call->inputs[index] + element;
 }
 
-static float *output_at(const sn_kernel_call *call, int64_t element) { return (float *)call->output + element; }
+static stored *output_at(const sn_kernel_call *call, int64_t element) { return (stored *)call->output + element; }
 
 /* ---- activations ---- */
 
-SN_INLINE vf body_relu(const vf *x, const vf *k)
-{
-    (void)k;
-    return vf_relu(x[0]);
-}
+/* name(kind, ...): out = activation of `value`, which is made of x, the inputs at a place. */
+#define ACTIVATED_BODY(name, kind, value)                                                                            \
+    SN_INLINE vf body_##name##_##kind(const vf *x, const vf *k)                                                      \
+    {                                                                                                                \
+        (void)k;                                                                                                     \
+        return vf_activate(value, kind);                                                                             \
+    }
+#define DEFINE_ACTIVATED(name, inputs, value)                                                                        \
+    ACTIVATED_BODY(name, SN_IDENTITY, value)                                                                         \
+    ACTIVATED_BODY(name, SN_RELU, value)                                                                             \
+    ACTIVATED_BODY(name, SN_RELU6, value)                                                                            \
+    ACTIVATED_BODY(name, SN_SIGMOID, value)                                                                          \
+    ACTIVATED_BODY(name, SN_TANH, value)                                                                             \
+    static void name(sn_activation kind, const pixel_rows *rows, int64_t count, stored *out)                         \
+    {                                                                                                                \
+        switch (kind) {                                                                                              \
+        case SN_IDENTITY: flat_map(rows, count, out, inputs, body_##name##_SN_IDENTITY); break;                      \
+        case SN_RELU: flat_map(rows, count, out, inputs, body_##name##_SN_RELU); break;                              \
+        case SN_RELU6: flat_map(rows, count, out, inputs, body_##name##_SN_RELU6); break;                            \
+        case SN_SIGMOID: flat_map(rows, count, out, inputs, body_##name##_SN_SIGMOID); break;                        \
+        case SN_TANH: flat_map(rows, count, out, inputs, body_##name##_SN_TANH); break;                              \
+        }                                                                                                            \
+    }
+
+DEFINE_ACTIVATED(activate_values, 1, x[0])
 
 static void activation_range(const sn_kernel_call *call, int64_t image, int64_t begin, int64_t end)
 {
     (void)image;
-    sn_activation kind = call->node->attrs.u.activation.kind;
     pixel_rows rows = {.in = {input_at(call, 0, begin)}};
-    float *y = output_at(call, begin);
-    if (kind == SN_RELU) {
-        flat_map(&rows, end - begin, y, 1, body_relu);
-    } else {
-        memmove(y, rows.in[0], (size_t)(end - begin) * sizeof(float));
-        sn_activate_row(y, end - begin, kind);
-    }
+    activate_values(call->node->attrs.u.activation.kind, &rows, end - begin, output_at(call, begin));
 }
 
 static void run_activation(const sn_kernel_call *call) { run_flat(call, 1, activation_range); }
@@ -94,9 +114,9 @@ static void activation_grad_range(const sn_kernel_call *call, int64_t image, int
 {
     (void)image;
     pixel_rows rows = {.in = {input_at(call, 0, begin), input_at(call, 1, begin)}};
-    float *dx = output_at(call, begin);
+    stored *dx = output_at(call, begin);
     switch (call->node->attrs.u.activation.kind) {
-    case SN_IDENTITY: memmove(dx, rows.in[0], (size_t)(end - begin) * sizeof(float)); break;
+    case SN_IDENTITY: memmove(dx, rows.in[0], (size_t)(end - begin) * sizeof(stored)); break;
     case SN_RELU: flat_map(&rows, end - begin, dx, 2, body_relu_grad); break;
     case SN_RELU6: flat_map(&rows, end - begin, dx, 2, body_relu6_grad); break;
     case SN_SIGMOID: flat_map(&rows, end - begin, dx, 2, body_sigmoid_grad); break;
@@ -108,29 +128,13 @@ static void run_activation_grad(const sn_kernel_call *call) { run_flat(call, 1, 
 
 /* ---- sum, product with a constant ---- */
 
-SN_INLINE vf body_add(const vf *x, const vf *k)
-{
-    (void)k;
-    return x[0] + x[1];
-}
-SN_INLINE vf body_add_relu(const vf *x, const vf *k)
-{
-    (void)k;
-    return vf_relu(x[0] + x[1]);
-}
+DEFINE_ACTIVATED(add_values, 2, x[0] + x[1])
 
 static void add_range(const sn_kernel_call *call, int64_t image, int64_t begin, int64_t end)
 {
     (void)image;
-    sn_activation kind = call->node->attrs.u.activation.kind;
     pixel_rows rows = {.in = {input_at(call, 0, begin), input_at(call, 1, begin)}};
-    float *y = output_at(call, begin);
-    if (kind == SN_RELU) {
-        flat_map(&rows, end - begin, y, 2, body_add_relu);
-    } else {
-        flat_map(&rows, end - begin, y, 2, body_add);
-        sn_activate_row(y, end - begin, kind);
-    }
+    add_values(call->node->attrs.u.activation.kind, &rows, end - begin, output_at(call, begin));
 }
 
 static void run_add(const sn_kernel_call *call) { run_flat(call, 1, add_range); }
@@ -177,7 +181,7 @@ static void run_mix_grad(const sn_kernel_call *call) { run_flat(call, call->node
 
 #define DEFINE_KERNEL(base)                                                                                          \
     const sn_kernel SN_KERNEL_SYMBOL(base) = {                                                                       \
-        .name = SN_KERNEL_NAME(base), .op = SN_OP_##base, .refuse = refuse, .run = run_##base}
+        .name = SN_KERNEL_NAME(base), .op = SN_OP_##base, .storage = SN_STORED, .refuse = refuse, .run = run_##base}
 
 DEFINE_KERNEL(activation);
 DEFINE_KERNEL(activation_grad);
@@ -185,3 +189,28 @@ DEFINE_KERNEL(add);
 DEFINE_KERNEL(multiply);
 DEFINE_KERNEL(mix);
 DEFINE_KERNEL(mix_grad);
+
+/* ---- bf16 to float and back ---- */
+
+#if SN_STORED_BF16
+static const char *refuse_convert(const sn_kernel_call *call)
+{
+    sn_dtype from = call->input_nodes[0]->dtype, to = call->node->dtype;
+    if (call->precision != SN_FLOAT) return "not single precision";
+    return (from == SN_BF16 && to == SN_REAL) || (from == SN_REAL && to == SN_BF16) ? NULL : "not between bf16 and float";
+}
+
+static void convert_range(const sn_kernel_call *call, int64_t image, int64_t begin, int64_t end)
+{
+    (void)image;
+    if (call->node->dtype == SN_REAL)
+        widen_values((float *)call->output + begin, input_at(call, 0, begin), end - begin);
+    else
+        narrow_values(output_at(call, begin), (const float *)call->inputs[0] + begin, end - begin);
+}
+
+static void run_convert(const sn_kernel_call *call) { run_flat(call, 1, convert_range); }
+
+const sn_kernel SN_KERNEL_SYMBOL(convert) = {
+    .name = SN_KERNEL_NAME(convert), .op = SN_OP_convert, .storage = SN_STORED, .refuse = refuse_convert, .run = run_convert};
+#endif

@@ -9,10 +9,10 @@
 
 enum { TASKS = 4, FEWEST_CHANNELS = 64 }; /* backward: a few images are cut into pieces of some cache lines a pixel */
 
-static const char *refuse(const sn_kernel_call *call)
-{
-    return call->precision == SN_FLOAT ? NULL : "not single precision";
-}
+/* Whether backward adds to dx where it lies; else in floats of the task, since narrow values would be rounded at every window. */
+enum { ADDS_IN_PLACE = sizeof(stored) == sizeof(float) };
+
+static const char *refuse(const sn_kernel_call *call) { return stored_refusal(call, 7u); }
 
 /* ---- windows ---- */
 
@@ -66,6 +66,8 @@ SN_INLINE vf larger(vf a, vf b)
     return (vf)_mm512_mask_max_ps((__m512)a, _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_ORD_Q), (__m512)a, (__m512)b);
 #elif SN_VECTOR_FLOATS == 8
     return (vf)_mm256_blendv_ps(_mm256_max_ps((__m256)a, (__m256)b), (__m256)a, _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q));
+#elif defined(__aarch64__)
+    return (vf)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
 #else
     vi take = (b > a) | (b != b);
     return (vf)((take & (vi)b) | (~take & (vi)a));
@@ -73,28 +75,28 @@ SN_INLINE vf larger(vf a, vf b)
 }
 
 /* y = the pooled window whose first cell is at x. */
-SN_INLINE void pool_window(const float *x, ptrdiff_t row, int64_t channels, float *y, int64_t rows, int64_t cols, bool max,
+SN_INLINE void pool_window(const stored *x, ptrdiff_t row, int64_t channels, stored *y, int64_t rows, int64_t cols, bool max,
                            float share)
 {
     for (int64_t c = 0; c < channels; c += VF) {
         int64_t lanes = channels - c;
-        vf total = vf_load_n(x + c, lanes);
+        vf total = vs_load_n(x + c, lanes);
         for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < cols; j++) {
                 if (i == 0 && j == 0) continue;
-                vf cell = vf_load_n(x + i * row + j * channels + c, lanes);
+                vf cell = vs_load_n(x + i * row + j * channels + c, lanes);
                 if (max)
                     total = larger(total, cell);
                 else
                     total += cell;
             }
         if (!max) total *= share;
-        vf_store_n(y + c, total, lanes);
+        vs_store_n(y + c, total, lanes);
     }
 }
 
 /* The usual sizes as constants. */
-SN_INLINE void pool_any_window(const float *x, ptrdiff_t row, int64_t channels, float *y, int64_t rows, int64_t cols, bool max,
+SN_INLINE void pool_any_window(const stored *x, ptrdiff_t row, int64_t channels, stored *y, int64_t rows, int64_t cols, bool max,
                                float share)
 {
     if (rows == 3 && cols == 3)
@@ -107,9 +109,11 @@ SN_INLINE void pool_any_window(const float *x, ptrdiff_t row, int64_t channels, 
 
 typedef struct pool_run {
     pool_plan plan;
-    const float *x, *y, *dy;
-    float *out;
+    const stored *x, *y, *dy;
+    stored *out;
     int64_t channels_each, splits; /* backward */
+    float *sums;                   /* backward, unless it adds in place: per worker, some rows of dx */
+    int64_t sums_rows;
 } pool_run;
 
 static void pool_task(void *context, int64_t index, int worker)
@@ -118,12 +122,12 @@ static void pool_task(void *context, int64_t index, int worker)
     const pool_run *run = context;
     const pool_plan *p = &run->plan;
     int64_t channels = p->x.c, row = p->x.w * channels;
-    const float *image = run->x + index / p->y.h * p->x.h * row;
-    float *y = run->out + index * p->y.w * channels;
+    const stored *image = run->x + index / p->y.h * p->x.h * row;
+    stored *y = run->out + index * p->y.w * channels;
     pool_span rows = span_of(p, index % p->y.h, p->x.h, p->y.h);
     for (int64_t col = 0; col < p->y.w; col++, y += channels) {
         pool_span cols = span_of(p, col, p->x.w, p->y.w);
-        const float *x = image + rows.begin * row + cols.begin * channels;
+        const stored *x = image + rows.begin * row + cols.begin * channels;
         int64_t high = rows.end - rows.begin, wide = cols.end - cols.begin;
         if (p->max)
             pool_any_window(x, row, channels, y, high, wide, true, 1);
@@ -143,9 +147,9 @@ static void run_pool(const sn_kernel_call *call)
 
 /* Where one window's gradient goes: pointers to its first cell, and how far the next row and pixel are. */
 typedef struct pool_cells {
-    const float *x, *y, *dy;
+    const stored *x, *y, *dy;
     float *dx, share;
-    ptrdiff_t row, pixel;
+    ptrdiff_t row, pixel, dx_row, dx_pixel;
     int64_t channels;
 } pool_cells;
 
@@ -154,22 +158,22 @@ SN_INLINE void spread_window(const pool_cells *w, int64_t rows, int64_t cols, bo
 {
     for (int64_t c = 0; c < w->channels; c += VF) {
         int64_t lanes = w->channels - c;
-        vf change = vf_load_n(w->dy + c, lanes), maximum = {0};
+        vf change = vs_load_n(w->dy + c, lanes), maximum = {0};
         vi wanted = ~(vi){0};
         if (max)
-            maximum = vf_load_n(w->y + c, lanes);
+            maximum = vs_load_n(w->y + c, lanes);
         else
             change *= w->share;
         for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < cols; j++) {
-                ptrdiff_t at = i * w->row + j * w->pixel + c;
+                float *dx = w->dx + i * w->dx_row + j * w->dx_pixel + c;
                 vf add = change;
                 if (max) {
-                    vi here = wanted & (vf_load_n(w->x + at, lanes) == maximum);
+                    vi here = wanted & (vs_load_n(w->x + i * w->row + j * w->pixel + c, lanes) == maximum);
                     wanted &= ~here;
                     add = vf_where(here, change);
                 }
-                vf_store_n(w->dx + at, vf_load_n(w->dx + at, lanes) + add, lanes);
+                vf_store_n(dx, vf_load_n(dx, lanes) + add, lanes);
             }
     }
 }
@@ -184,25 +188,66 @@ SN_INLINE void spread_any_window(const pool_cells *w, int64_t rows, int64_t cols
         spread_window(w, rows, cols, max);
 }
 
+/* The rows of dx that windows add to, for a range of channels of an image: in dx itself, or in floats of the task from row `first`
+ * on, the first that windows still reach. */
+typedef struct open_rows {
+    stored *dx;               /* at the image's first pixel */
+    float *sums;              /* row `first` */
+    ptrdiff_t row, pixel;     /* of dx */
+    ptrdiff_t sums_row, sums_pixel;
+    int64_t channels, width;  /* pixels of a row */
+    int64_t first, cleared;   /* rows before `cleared` are begun */
+} open_rows;
+
+/* No window adds to rows before `row` any more: writes their sums, or zeros where no window came. */
+static void close_rows(open_rows *o, int64_t row)
+{
+    if (ADDS_IN_PLACE || row == o->first) return;
+    for (int64_t i = o->first; i < row; i++)
+        for (int64_t j = 0; j < o->width; j++) {
+            stored *to = o->dx + i * o->row + j * o->pixel;
+            if (i < o->cleared)
+                narrow_values(to, o->sums + (i - o->first) * o->sums_row + j * o->sums_pixel, o->channels);
+            else
+                clear_values(to, o->channels);
+        }
+    if (row < o->cleared)
+        memmove(o->sums, o->sums + (row - o->first) * o->sums_row, (size_t)((o->cleared - row) * o->sums_row) * sizeof(float));
+    o->cleared = sn_max64(o->cleared, row);
+    o->first = row;
+}
+
+/* Windows now reach the rows before `row`. */
+static void begin_rows(open_rows *o, int64_t row)
+{
+    for (; o->cleared < row; o->cleared++)
+        for (int64_t j = 0; j < o->width; j++)
+            clear_floats(o->sums + (o->cleared - o->first) * o->sums_row + j * o->sums_pixel, o->channels);
+}
+
 static void pool_grad_task(void *context, int64_t index, int worker)
 {
-    (void)worker;
     const pool_run *run = context;
     const pool_plan *p = &run->plan;
-    int64_t image = index / run->splits, channel = index % run->splits * run->channels_each, cleared = 0;
+    int64_t image = index / run->splits, channel = index % run->splits * run->channels_each;
     pool_cells w = {.pixel = p->x.c, .row = p->x.w * p->x.c, .channels = sn_min64(run->channels_each, p->x.c - channel)};
     ptrdiff_t x_image = image * p->x.h * w.row + channel, y_at = image * p->y.h * p->y.w * w.pixel + channel;
-    float *dx = run->out + x_image;
+    open_rows open = {.dx = run->out + x_image, .row = w.row, .pixel = w.pixel, .channels = w.channels, .width = p->x.w};
+    open.sums_pixel = ADDS_IN_PLACE ? w.pixel : run->channels_each;
+    open.sums_row = open.sums_pixel * p->x.w;
+    open.sums = ADDS_IN_PLACE ? (float *)(void *)open.dx : run->sums + worker * run->sums_rows * open.sums_row;
+    w.dx_pixel = open.sums_pixel;
+    w.dx_row = open.sums_row;
     for (int64_t i = 0; i < p->y.h; i++) {
         pool_span rows = span_of(p, i, p->x.h, p->y.h);
-        for (; cleared < rows.end * p->x.w; cleared++) clear_floats(dx + cleared * w.pixel, w.channels);
+        close_rows(&open, rows.begin);
+        begin_rows(&open, rows.end);
         for (int64_t j = 0; j < p->y.w; j++, y_at += w.pixel) {
             pool_span cols = span_of(p, j, p->x.w, p->y.w);
-            ptrdiff_t first = rows.begin * w.row + cols.begin * w.pixel;
-            w.dx = dx + first;
+            w.dx = open.sums + (rows.begin - open.first) * w.dx_row + cols.begin * w.dx_pixel;
             w.dy = run->dy + y_at;
             if (p->max) {
-                w.x = run->x + x_image + first;
+                w.x = run->x + x_image + rows.begin * w.row + cols.begin * w.pixel;
                 w.y = run->y + y_at;
                 spread_any_window(&w, rows.end - rows.begin, cols.end - cols.begin, true);
             } else {
@@ -211,28 +256,46 @@ static void pool_grad_task(void *context, int64_t index, int worker)
             }
         }
     }
-    for (; cleared < p->x.h * p->x.w; cleared++) clear_floats(dx + cleared * w.pixel, w.channels);
+    if (ADDS_IN_PLACE) begin_rows(&open, p->x.h); /* rows that no window reached */
+    close_rows(&open, p->x.h);
 }
 
-static void run_pool_grad(const sn_kernel_call *call)
+static pool_run grad_run_of(const sn_kernel_call *call)
 {
-    pool_run run = {.plan = plan_of(call), .dy = call->inputs[0], .out = call->output};
-    if (run.plan.max) {
-        run.x = call->inputs[1];
-        run.y = call->inputs[2];
-    }
+    pool_run run = {.plan = plan_of(call), .dy = call->inputs[0], .out = call->output, .sums = call->scratch};
     sn_shape s = run.plan.x;
     int64_t pieces = sn_max64(1, sn_min64(s.c / FEWEST_CHANNELS, sn_ceil_div(TASKS, s.n)));
     run.channels_each = sn_ceil_div(sn_ceil_div(s.c, pieces), FEWEST_CHANNELS) * FEWEST_CHANNELS;
     run.splits = sn_ceil_div(s.c, run.channels_each);
-    int threads = sn_shape_elements(s) * 4 < SN_SMALL_BYTES ? 1 : call->threads;
-    sn_parallel_for(threads, s.n * run.splits, pool_grad_task, &run);
+    for (int64_t i = 0; i < run.plan.y.h; i++) {
+        pool_span rows = span_of(&run.plan, i, s.h, run.plan.y.h);
+        run.sums_rows = sn_max64(run.sums_rows, rows.end - rows.begin);
+    }
+    return run;
 }
 
-const sn_kernel SN_KERNEL_SYMBOL(pool2d) = {.name = SN_KERNEL_NAME(pool2d), .op = SN_OP_pool2d, .refuse = refuse, .run = run_pool};
-const sn_kernel SN_KERNEL_SYMBOL(pool2d_grad) = {.name = SN_KERNEL_NAME(pool2d_grad), .op = SN_OP_pool2d_grad, .refuse = refuse,
-                                                 .run = run_pool_grad};
-const sn_kernel SN_KERNEL_SYMBOL(adaptive_avg) = {.name = SN_KERNEL_NAME(adaptive_avg), .op = SN_OP_adaptive_avg, .refuse = refuse,
-                                                  .run = run_pool};
-const sn_kernel SN_KERNEL_SYMBOL(adaptive_avg_grad) = {.name = SN_KERNEL_NAME(adaptive_avg_grad), .op = SN_OP_adaptive_avg_grad,
-                                                       .refuse = refuse, .run = run_pool_grad};
+static size_t grad_scratch_bytes(const sn_kernel_call *call)
+{
+    pool_run run = grad_run_of(call);
+    return ADDS_IN_PLACE ? 0 : (size_t)(call->threads * run.sums_rows * run.plan.x.w * run.channels_each) * sizeof(float);
+}
+
+static void run_pool_grad(const sn_kernel_call *call)
+{
+    pool_run run = grad_run_of(call);
+    if (run.plan.max) {
+        run.x = call->inputs[1];
+        run.y = call->inputs[2];
+    }
+    int threads = sn_shape_elements(run.plan.x) * 4 < SN_SMALL_BYTES ? 1 : call->threads;
+    sn_parallel_for(threads, run.plan.x.n * run.splits, pool_grad_task, &run);
+}
+
+#define DEFINE_KERNEL(base, scratch, function)                                                                       \
+    const sn_kernel SN_KERNEL_SYMBOL(base) = {.name = SN_KERNEL_NAME(base), .op = SN_OP_##base, .storage = SN_STORED, \
+                                              .refuse = refuse, .scratch_bytes = scratch, .run = function}
+
+DEFINE_KERNEL(pool2d, NULL, run_pool);
+DEFINE_KERNEL(pool2d_grad, grad_scratch_bytes, run_pool_grad);
+DEFINE_KERNEL(adaptive_avg, NULL, run_pool);
+DEFINE_KERNEL(adaptive_avg_grad, grad_scratch_bytes, run_pool_grad);

@@ -1,6 +1,6 @@
 /* squeeze_excite.c - the memory passes of an SE block: squeeze, scale, and their gradients.
  *
- * With T = N H W C floats: squeeze_avg reads T; squeeze_avg_grad writes T; scale_add reads T (2 T with a residual) and writes T;
+ * With T = N H W C values: squeeze_avg reads T; squeeze_avg_grad writes T; scale_add reads T (2 T with a residual) and writes T;
  * scale_grad_input reads T and writes T; scale_grad_gate reads 2 T.  A gate per element ("no squeeze") adds T to read.
  *
  * Tasks are pieces of images; a sum over an image is one task, or one for a range of channels where there are few images.
@@ -16,26 +16,40 @@ enum {
     SUM_BLOCK = 64 /* pixels whose sum is taken in single precision; the same for every batch, as an image's bits are */
 };
 
+static bool is_vector(sn_shape s) { return s.h == 1 && s.w == 1; }
+
+/* Maps are stored, a vector an image is float. */
 static const char *refuse(const sn_kernel_call *call)
 {
-    return call->precision == SN_FLOAT ? NULL : "not single precision";
+    bool gate_is_vector = call->node->inputs_count > 1 && is_vector(call->input_nodes[1]->shape);
+    switch (call->node->op) {
+    case SN_OP_squeeze_avg: return storage_refusal(call, 1u << 0, SN_REAL);
+    case SN_OP_squeeze_avg_grad: return stored_refusal(call, 1u << 1);
+    case SN_OP_scale_add: return stored_refusal(call, gate_is_vector ? 1u << 0 | 1u << 2 : 7u);
+    case SN_OP_scale_grad_input: return stored_refusal(call, gate_is_vector ? 1u << 0 : 1u << 0 | 1u << 1);
+    default: /* scale_grad_gate: g, x, s */
+        return is_vector(call->node->shape) ? storage_refusal(call, 1u << 0 | 1u << 1, SN_REAL) : stored_refusal(call, 7u);
+    }
 }
 
 typedef struct se_run {
     const sn_kernel_call *call;
-    const float *x, *gate, *other; /* other: residual, squeeze gradient or the second factor */
-    float *out;
+    const stored *x, *other; /* other: the residual or the second factor */
+    const float *vector;     /* a row an image: the gate, or squeeze_avg_grad's dz */
+    const stored *gate;      /* per element; NULL: `vector` is the gate */
+    const float *share;      /* dz of scale_grad_input, or NULL */
+    stored *out;
+    float *sums;             /* the output where it is a row an image */
     int64_t pixels, channels;  /* of an image */
     int64_t pixels_each, pieces; /* maps: of a task, tasks of an image */
     int64_t channels_each, ranges; /* sums: of a task, tasks of an image */
-    bool gate_per_element;
     double *totals;            /* sums, per worker: a row of totals, then a row of floats */
     size_t worker_bytes;
 } se_run;
 
 static se_run run_of(const sn_kernel_call *call, sn_shape map)
 {
-    se_run run = {.call = call, .x = call->inputs[0], .out = call->output, .pixels = map.h * map.w, .channels = map.c};
+    se_run run = {.call = call, .x = call->inputs[0], .out = call->output, .sums = call->output, .pixels = map.h * map.w, .channels = map.c};
     run.pixels_each = pixels_in(TASK_FLOATS, map.c);
     run.pieces = sn_ceil_div(run.pixels, run.pixels_each);
     int64_t most_ranges = sn_max64(1, map.c / LEAST_CHANNELS);
@@ -77,7 +91,7 @@ SN_INLINE void sum_task(const se_run *run, int64_t index, int worker, float fact
         add(&rows, partial);
         for (int64_t c = 0; c < padded; c++) totals[c] += (double)partial[c];
     }
-    float *out = run->out + image * run->channels + channel;
+    float *out = run->sums + image * run->channels + channel;
     for (int64_t c = 0; c < channels; c++) out[c] = (float)(totals[c] * (double)factor);
 }
 
@@ -132,10 +146,10 @@ static void scale_grad_gate_elements_task(void *context, int64_t index, int work
 
 static void run_scale_grad_gate(const sn_kernel_call *call)
 {
-    sn_shape map = call->input_nodes[0]->shape, gate = call->node->shape;
+    sn_shape map = call->input_nodes[0]->shape;
     se_run run = run_of(call, map);
     run.other = call->inputs[1];
-    if (gate.h == 1 && gate.w == 1)
+    if (is_vector(call->node->shape))
         sn_parallel_for(threads_for(call, map), map.n * run.ranges, scale_grad_gate_task, &run);
     else
         sn_parallel_for(threads_for(call, map), map.n * run.pieces, scale_grad_gate_elements_task, &run);
@@ -165,7 +179,7 @@ static void squeeze_avg_grad_task(void *context, int64_t index, int worker)
     const se_run *run = context;
     int64_t image, at;
     pixel_rows rows = piece_of(run, index, &image, &at);
-    rows.coefficient[0] = run->other + image * run->channels;
+    rows.coefficient[0] = run->vector + image * run->channels;
     rows.constant[0] = 1.0f / (float)run->pixels;
     pixel_map(&rows, run->out + at, 0, 1, body_scaled_coefficient);
 }
@@ -174,23 +188,41 @@ static void run_squeeze_avg_grad(const sn_kernel_call *call)
 {
     sn_shape map = call->node->shape;
     se_run run = run_of(call, map);
-    run.other = call->inputs[0];
+    run.vector = call->inputs[0];
     sn_parallel_for(threads_for(call, map), map.n * run.pieces, squeeze_avg_grad_task, &run);
 }
 
-/* y = act(x s + r), strictly in the order of memory: several pixels at a time would save loads of the gate, which come from the
- * L1 cache anyway, and put rows of 1024 channels into the same cache sets.  gate_pixel: floats from a pixel's gate to the next's,
- * 0 where they share one. */
-SN_INLINE void scale_rows(const float *x, const float *gate, int64_t gate_pixel, const float *residual, float *y,
-                          int64_t pixels, int64_t channels, bool adds, bool relu)
+/* The rows of a scale: y = act(x s + r). */
+typedef struct scale_job {
+    const stored *x, *gate, *residual; /* gate: per element */
+    const float *gate_row;             /* for all pixels */
+    stored *y;
+    int64_t pixels, channels;
+} scale_job;
+
+/* Strictly in the order of memory: several pixels at a time would save loads of the gate, which come from the L1 cache anyway, and
+ * put rows of 1024 channels into the same cache sets. */
+SN_INLINE void scale_rows(const scale_job *j, bool per_element, bool adds, sn_activation activation)
 {
-    for (int64_t pixel = 0; pixel < pixels; pixel++, gate += gate_pixel)
-        for (int64_t c = 0; c < channels; c += VF) {
-            int64_t at = pixel * channels + c, lanes = channels - c;
-            vf v = vf_load_n(x + at, lanes) * vf_load_n(gate + c, lanes);
-            if (adds) v += vf_load_n(residual + at, lanes);
-            vf_store_n(y + at, relu ? vf_relu(v) : v, lanes);
+    for (int64_t pixel = 0; pixel < j->pixels; pixel++)
+        for (int64_t c = 0; c < j->channels; c += VF) {
+            int64_t at = pixel * j->channels + c, lanes = j->channels - c;
+            vf v = vs_load_n(j->x + at, lanes) * (per_element ? vs_load_n(j->gate + at, lanes) : vf_load_n(j->gate_row + c, lanes));
+            if (adds) v += vs_load_n(j->residual + at, lanes);
+            vs_store_n(j->y + at, vf_activate(v, activation), lanes);
         }
+}
+
+SN_INLINE void scale_and_activate(const scale_job *given, bool per_element, bool adds, sn_activation activation)
+{
+    const scale_job j = *given; /* that stores to y do not change */
+    switch (activation) {
+    case SN_IDENTITY: scale_rows(&j, per_element, adds, SN_IDENTITY); break;
+    case SN_RELU: scale_rows(&j, per_element, adds, SN_RELU); break;
+    case SN_RELU6: scale_rows(&j, per_element, adds, SN_RELU6); break;
+    case SN_SIGMOID: scale_rows(&j, per_element, adds, SN_SIGMOID); break;
+    case SN_TANH: scale_rows(&j, per_element, adds, SN_TANH); break;
+    }
 }
 
 /* Pieces go from the last to the first: what the convolution before wrote last is still in the L2 cache, and what is written
@@ -200,22 +232,23 @@ static void scale_add_task(void *context, int64_t index, int worker)
     (void)worker;
     const se_run *run = context;
     const sn_node *node = run->call->node;
-    sn_activation kind = node->attrs.u.activation.kind;
+    sn_activation activation = node->attrs.u.activation.kind;
     int64_t image, at;
     pixel_rows rows = piece_of(run, node->shape.n * run->pieces - 1 - index, &image, &at);
-    const float *gate = run->gate_per_element ? run->gate + at : run->gate + image * run->channels;
-    const float *x = rows.in[0], *residual = run->other ? run->other + at : NULL;
-    int64_t gate_pixel = run->gate_per_element ? run->channels : 0;
-    float *y = run->out + at;
-    if (residual && kind == SN_RELU)
-        scale_rows(x, gate, gate_pixel, residual, y, rows.pixels, run->channels, true, true);
-    else if (residual)
-        scale_rows(x, gate, gate_pixel, residual, y, rows.pixels, run->channels, true, false);
-    else if (kind == SN_RELU)
-        scale_rows(x, gate, gate_pixel, NULL, y, rows.pixels, run->channels, false, true);
+    scale_job job = {.x = rows.in[0], .y = run->out + at, .pixels = rows.pixels, .channels = run->channels};
+    if (run->gate)
+        job.gate = run->gate + at;
     else
-        scale_rows(x, gate, gate_pixel, NULL, y, rows.pixels, run->channels, false, false);
-    if (kind != SN_RELU) sn_activate_row(y, rows.pixels * run->channels, kind);
+        job.gate_row = run->vector + image * run->channels;
+    if (run->other) job.residual = run->other + at;
+    if (job.gate && job.residual)
+        scale_and_activate(&job, true, true, activation);
+    else if (job.gate)
+        scale_and_activate(&job, true, false, activation);
+    else if (job.residual)
+        scale_and_activate(&job, false, true, activation);
+    else
+        scale_and_activate(&job, false, false, activation);
 }
 
 SN_INLINE vf body_scale(const vf *x, const vf *k) { return x[0] * k[0]; }
@@ -230,45 +263,56 @@ static void scale_grad_input_task(void *context, int64_t index, int worker)
     const se_run *run = context;
     int64_t image, at;
     pixel_rows rows = piece_of(run, index, &image, &at);
-    float *dx = run->out + at;
-    const float *gate = run->gate + image * run->channels, *dz = run->other ? run->other + image * run->channels : NULL;
+    stored *dx = run->out + at;
+    const float *share = run->share ? run->share + image * run->channels : NULL;
     rows.constant[0] = 1.0f / (float)run->pixels;
-    if (run->gate_per_element) {
+    if (run->gate) {
         rows.in[1] = run->gate + at;
-        rows.coefficient[0] = dz;
-        if (dz)
+        rows.coefficient[0] = share;
+        if (share)
             pixel_map(&rows, dx, 2, 1, body_product_share);
         else
             pixel_map(&rows, dx, 2, 0, body_product);
     } else {
-        rows.coefficient[0] = gate;
-        rows.coefficient[1] = dz;
-        if (dz)
+        rows.coefficient[0] = run->vector + image * run->channels;
+        rows.coefficient[1] = share;
+        if (share)
             pixel_map(&rows, dx, 1, 2, body_scale_share);
         else
             pixel_map(&rows, dx, 1, 1, body_scale);
     }
 }
 
-static void run_scale(const sn_kernel_call *call)
+static se_run scale_run_of(const sn_kernel_call *call)
 {
-    sn_shape map = call->node->shape, gate = call->input_nodes[1]->shape;
-    se_run run = run_of(call, map);
-    run.gate = call->inputs[1];
-    run.other = call_input(call, 2);
-    run.gate_per_element = gate.h != 1 || gate.w != 1;
-    sn_parallel_for(threads_for(call, map), map.n * run.pieces,
-                    call->node->op == SN_OP_scale_add ? scale_add_task : scale_grad_input_task, &run);
+    se_run run = run_of(call, call->node->shape);
+    if (is_vector(call->input_nodes[1]->shape))
+        run.vector = call->inputs[1];
+    else
+        run.gate = call->inputs[1];
+    return run;
 }
 
-const sn_kernel SN_KERNEL_SYMBOL(squeeze_avg) = {.name = SN_KERNEL_NAME(squeeze_avg), .op = SN_OP_squeeze_avg, .refuse = refuse,
-                                                 .scratch_bytes = sum_scratch_bytes, .run = run_squeeze_avg};
-const sn_kernel SN_KERNEL_SYMBOL(squeeze_avg_grad) = {.name = SN_KERNEL_NAME(squeeze_avg_grad), .op = SN_OP_squeeze_avg_grad,
-                                                      .refuse = refuse, .run = run_squeeze_avg_grad};
-const sn_kernel SN_KERNEL_SYMBOL(scale_add) = {.name = SN_KERNEL_NAME(scale_add), .op = SN_OP_scale_add, .refuse = refuse,
-                                               .run = run_scale};
-const sn_kernel SN_KERNEL_SYMBOL(scale_grad_input) = {.name = SN_KERNEL_NAME(scale_grad_input), .op = SN_OP_scale_grad_input,
-                                                      .refuse = refuse, .run = run_scale};
-const sn_kernel SN_KERNEL_SYMBOL(scale_grad_gate) = {.name = SN_KERNEL_NAME(scale_grad_gate), .op = SN_OP_scale_grad_gate,
-                                                     .refuse = refuse, .scratch_bytes = sum_scratch_bytes,
-                                                     .run = run_scale_grad_gate};
+static void run_scale_add(const sn_kernel_call *call)
+{
+    se_run run = scale_run_of(call);
+    run.other = call_stored(call, 2);
+    sn_parallel_for(threads_for(call, call->node->shape), call->node->shape.n * run.pieces, scale_add_task, &run);
+}
+
+static void run_scale_grad_input(const sn_kernel_call *call)
+{
+    se_run run = scale_run_of(call);
+    run.share = call_input(call, 2);
+    sn_parallel_for(threads_for(call, call->node->shape), call->node->shape.n * run.pieces, scale_grad_input_task, &run);
+}
+
+#define DEFINE_KERNEL(base, scratch)                                                                                 \
+    const sn_kernel SN_KERNEL_SYMBOL(base) = {.name = SN_KERNEL_NAME(base), .op = SN_OP_##base, .storage = SN_STORED, \
+                                              .refuse = refuse, .scratch_bytes = scratch, .run = run_##base}
+
+DEFINE_KERNEL(squeeze_avg, sum_scratch_bytes);
+DEFINE_KERNEL(squeeze_avg_grad, NULL);
+DEFINE_KERNEL(scale_add, NULL);
+DEFINE_KERNEL(scale_grad_input, NULL);
+DEFINE_KERNEL(scale_grad_gate, sum_scratch_bytes);

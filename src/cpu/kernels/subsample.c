@@ -3,15 +3,12 @@
  */
 #include "cpu/kernels/copy.h"
 
-static const char *refuse(const sn_kernel_call *call)
-{
-    return call->precision == SN_FLOAT ? NULL : "not single precision";
-}
+static const char *refuse(const sn_kernel_call *call) { return stored_refusal(call, 1u << 0); }
 
 /* Channels [before, before + inner) of the small map are the large map's `inner` channels. */
 typedef struct subsample_run {
-    const float *from;
-    float *to;
+    const stored *from;
+    stored *to;
     sn_shape large, small;
     int64_t stride, offset, before;
 } subsample_run;
@@ -23,18 +20,18 @@ static void subsample_task(void *context, int64_t index, int worker)
     const subsample_run *run = context;
     sn_shape large = run->large, small = run->small;
     int64_t row = index % small.h * run->stride + run->offset, after = run->before + large.c;
-    const float *from = run->from + (index / small.h * large.h + row) * large.w * large.c;
-    float *to = run->to + index * small.w * small.c;
+    const stored *from = run->from + (index / small.h * large.h + row) * large.w * large.c;
+    stored *to = run->to + index * small.w * small.c;
     bool row_inside = row >= 0 && row < large.h;
     for (int64_t j = 0; j < small.w; j++, to += small.c) {
         int64_t col = j * run->stride + run->offset;
         if (!row_inside || col < 0 || col >= large.w) {
-            clear_floats(to, small.c);
+            clear_values(to, small.c);
             continue;
         }
-        clear_floats(to, run->before);
-        copy_floats(to + run->before, from + col * large.c, large.c);
-        clear_floats(to + after, small.c - after);
+        clear_values(to, run->before);
+        copy_values(to + run->before, from + col * large.c, large.c);
+        clear_values(to + after, small.c - after);
     }
 }
 
@@ -44,13 +41,13 @@ static void subsample_grad_task(void *context, int64_t index, int worker)
     const subsample_run *run = context;
     sn_shape large = run->large, small = run->small;
     int64_t row = index % large.h - run->offset, small_row = row / run->stride;
-    const float *from = run->from + (index / large.h * small.h + small_row) * small.w * small.c + run->before;
-    float *to = run->to + index * large.w * large.c;
-    clear_floats(to, large.w * large.c);
+    const stored *from = run->from + (index / large.h * small.h + small_row) * small.w * small.c + run->before;
+    stored *to = run->to + index * large.w * large.c;
+    clear_values(to, large.w * large.c);
     if (row < 0 || row % run->stride != 0 || small_row >= small.h) return;
     for (int64_t j = 0; j < small.w; j++) {
         int64_t col = j * run->stride + run->offset;
-        if (col >= 0 && col < large.w) copy_floats(to + col * large.c, from + j * small.c, large.c);
+        if (col >= 0 && col < large.w) copy_values(to + col * large.c, from + j * small.c, large.c);
     }
 }
 
@@ -65,7 +62,7 @@ static void run_subsample(const sn_kernel_call *call)
     sn_parallel_for(threads, out.n * out.h, forward ? subsample_task : subsample_grad_task, &run);
 }
 
-const sn_kernel SN_KERNEL_SYMBOL(subsample) = {.name = SN_KERNEL_NAME(subsample), .op = SN_OP_subsample, .refuse = refuse,
+const sn_kernel SN_KERNEL_SYMBOL(subsample) = {.name = SN_KERNEL_NAME(subsample), .op = SN_OP_subsample, .storage = SN_STORED, .refuse = refuse,
                                                .run = run_subsample};
 const sn_kernel SN_KERNEL_SYMBOL(subsample_grad) = {.name = SN_KERNEL_NAME(subsample_grad), .op = SN_OP_subsample_grad,
-                                                    .refuse = refuse, .run = run_subsample};
+                                                    .storage = SN_STORED, .refuse = refuse, .run = run_subsample};
