@@ -108,9 +108,11 @@ senet_status bench_job_create(senet_model *model, bool training, int64_t height,
     sn_program_options options = {.threads = model->threads,
                                   .reference_only = model->reference_only,
                                   .params = model->params,
+                                  .tuning = model->tuning,
                                   .release_params = !training,
                                   .gradients = job->gradients};
     SN_RETURN_IF_FAILED(sn_program_create(job->graph, &options, &job->program));
+    if (model->tuning) SN_RETURN_IF_FAILED(sn_tuning_save(model->tuning));
     return bind_inputs(job);
 }
 

@@ -256,6 +256,7 @@ static const cli_option options[] = {
      .help = "without --runs: go on so long, and for at least 5 runs"},
     CLI_OPTION_THREADS,
     CLI_OPTION_PRECISION,
+    CLI_OPTION_TUNE,
     CLI_OPTION_DEVICE,
     CLI_OPTION_REFERENCE,
     CLI_OPTION_JSON,

@@ -241,6 +241,7 @@ static const cli_option options[] = {
     CLI_OPTION_BATCH("8"),
     CLI_OPTION_THREADS,
     CLI_OPTION_PRECISION,
+    CLI_OPTION_TUNE,
     CLI_OPTION_DEVICE,
     CLI_OPTION_REFERENCE,
     CLI_OPTIONS_END,

@@ -123,13 +123,14 @@ static senet_status run_batch(job *j, const cli_value *taps, int64_t first, int6
     if (*capacity != count) {
         sn_program_options options = {
             .threads = j->model->threads, .reference_only = j->model->reference_only, .params = j->model->params,
-            .release_params = true};
+            .tuning = j->model->tuning, .release_params = true};
         sn_program_destroy(*program);
         sn_graph_destroy(*graph);
         *program = NULL;
         SN_RETURN_IF_FAILED(sn_model_build_inference(j->model, count, j->input->dims[2], j->input->dims[3], taps->texts,
                                                      taps->count, graph));
         SN_RETURN_IF_FAILED(sn_program_create(*graph, &options, program));
+        if (j->model->tuning) SN_RETURN_IF_FAILED(sn_tuning_save(j->model->tuning));
         *capacity = count;
     }
     const float *images = j->images + first * 3 * j->input->dims[2] * j->input->dims[3];
@@ -275,6 +276,7 @@ static const cli_option options[] = {
     CLI_OPTION_BATCH("32"),
     CLI_OPTION_THREADS,
     CLI_OPTION_PRECISION,
+    CLI_OPTION_TUNE,
     CLI_OPTION_DEVICE,
     CLI_OPTION_REFERENCE,
     CLI_OPTION_JSON,

@@ -45,6 +45,8 @@ senet_status cli_open_weights(const cli_arguments *arguments, const char *weight
     cli_warn_unused(weights, *model);
     if (cli_has(arguments, "threads")) (*model)->threads = (int)cli_integer(arguments, "threads");
     if (cli_has(arguments, "precision")) (*model)->precision = (senet_precision)cli_choice(arguments, "precision");
+    if (cli_has(arguments, "tune") && cli_given(arguments, "tune"))
+        SN_RETURN_IF_FAILED(sn_tuning_open(cli_text(arguments, "tune"), &(*model)->tuning));
     if (cli_has(arguments, "reference")) (*model)->reference_only = cli_flag(arguments, "reference");
     if (cli_has(arguments, "no-exif")) (*model)->ignore_exif = cli_flag(arguments, "no-exif");
     return SENET_OK;

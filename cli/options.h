@@ -125,6 +125,11 @@ const char *cli_nearest(const char *word, const char *list, int *length);
         .name = "precision", .type = CLI_CHOICE, .metavar = "TYPE", .choices = "fp32|bf16", .absent = "int8",          \
         .standard = "fp32", .help = "of activations and products; sums are in fp32"                                    \
     }
+#define CLI_OPTION_TUNE                                                                                                \
+    {                                                                                                                  \
+        .name = "tune", .type = CLI_TEXT, .metavar = "FILE",                                                           \
+        .help = "choose convolution kernels by measuring them, and keep the choice in FILE"                            \
+    }
 #define CLI_OPTION_DEVICE                                                                                              \
     {                                                                                                                  \
         .name = "device", .type = CLI_CHOICE, .metavar = "DEVICE", .choices = "cpu", .absent = "cuda",                 \

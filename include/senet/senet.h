@@ -69,6 +69,8 @@ typedef struct senet_model_options {
     int threads;       /* that compute, 1..256; 0: every CPU the process may use */
     int ignore_exif;   /* not 0: pictures are taken as they are stored, not turned as their EXIF orientation says */
     senet_precision precision;
+    const char *tuning_file; /* NULL: convolution kernels are chosen by models, which gives the same bits everywhere.  Else they are
+                                measured when a batch size comes first, and the choice is kept in this file, which is made */
     int release_weights; /* not 0: as little memory as can be: weights are given back once they are laid out for the kernels, and the
                             file, which must stay as it is, is read again when another number of images is computed at once */
 } senet_model_options;

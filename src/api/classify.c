@@ -34,12 +34,14 @@ senet_status sn_model_program_for(senet_model *model, int64_t batch, sn_program 
         sn_program_options options = {.threads = model->threads,
                                       .reference_only = model->reference_only,
                                       .params = model->params,
+                                      .tuning = model->tuning,
                                       .release_params = model->release_weights,
                                       .workspace = model->workspace};
         forget(slot);
         senet_status status = sn_model_build_inference(model, batch, model->preprocess.height, model->preprocess.width,
                                                        NULL, 0, &slot->graph);
         if (status == SENET_OK) status = sn_program_create(slot->graph, &options, &slot->program);
+        if (status == SENET_OK && model->tuning) status = sn_tuning_save(model->tuning);
         if (status != SENET_OK) {
             forget(slot);
             return status;

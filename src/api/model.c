@@ -164,6 +164,14 @@ senet_status senet_model_load(const char *path, const senet_model_options *optio
         (*model)->threads = options->threads;
         (*model)->precision = options->precision;
         (*model)->release_weights = options->release_weights != 0;
+        if (options->tuning_file) {
+            senet_status status = sn_tuning_open(options->tuning_file, &(*model)->tuning);
+            if (status != SENET_OK) {
+                senet_model_destroy(*model);
+                *model = NULL;
+                return status;
+            }
+        }
         (*model)->ignore_exif = options->ignore_exif != 0;
     }
     return SENET_OK;
@@ -179,6 +187,7 @@ void senet_model_destroy(senet_model *model)
     sn_weights_info_free(&model->info);
     sn_load_report_free(&model->loaded);
     sn_free_aligned(model->staging);
+    sn_tuning_close(model->tuning);
     free(model->path);
     pthread_mutex_destroy(&model->lock);
     free(model);

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
+#include "exec/tuning.h"
 #include "io/image.h"
 #include "io/weights.h"
 #include "zoo/zoo.h"
@@ -33,6 +34,7 @@ struct senet_model {
     int threads;              /* 0: every CPU */
     senet_precision precision;
     bool ignore_exif, reference_only;
+    sn_tuning *tuning;    /* NULL: kernels are chosen by their models */
     bool release_weights; /* programs pack them; they are read again for the next program */
     sn_graph *layout; /* batch 1: tells which parameters there are */
     sn_params *params;

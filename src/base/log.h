@@ -1,6 +1,6 @@
 /* log.h - what a person who looks for a cause may ask the library to tell: lines on a topic, to a sink that the program gives.
  * Without a sink, or for a topic nobody asked for, nothing is formatted.  Topics: "dispatch" (which kernel runs a node, why not
- * a better one, how a batch is cut). */
+ * a better one, how a batch is cut), "tuning" (what kernels that were measured took). */
 #ifndef SN_BASE_LOG_H
 #define SN_BASE_LOG_H
 

@@ -95,6 +95,7 @@ typedef struct sn_kernel {
 
 /* ---- programs ---- */
 
+typedef struct sn_tuning sn_tuning; /* tuning.h */
 typedef struct sn_workspace sn_workspace; /* arena memory that several programs take turns to use */
 senet_status sn_workspace_create(sn_workspace **workspace);
 void sn_workspace_destroy(sn_workspace *workspace);
@@ -106,6 +107,7 @@ typedef struct sn_program_options {
     sn_params *params;       /* required; must outlive the program */
     sn_params *gradients;    /* same layout; required when the graph has gradients */
     sn_workspace *workspace; /* NULL: the program has its own */
+    sn_tuning *tuning;       /* NULL: kernels are chosen by their models; else it must outlive sn_program_create */
     bool release_params;     /* lets go of weights once they are folded and packed (sn_params_release) */
     bool plan_only;          /* takes no memory for tensors and needs no params: for sn_program_memory; cannot run */
 } sn_program_options;

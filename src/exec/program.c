@@ -11,6 +11,7 @@
 #include "cpu/cpu.h"
 #include "exec/groups.h"
 #include "exec/plan.h"
+#include "exec/tuning.h"
 #include "ops/op.h"
 
 struct sn_workspace {
@@ -146,6 +147,8 @@ static senet_status choose_kernel(sn_program *program, step *s, sn_node_needs *n
     sn_kernel_call calls[2];
     for (int k = 0; k < count; k++) calls[k] = blank_call(program, s, sizes[k]);
     s->kernel = sn_cpu_choose(calls, count, program->options.reference_only);
+    if (s->kernel && program->options.tuning && !program->options.reference_only && !program->options.plan_only)
+        s->kernel = sn_tuning_choose(program->options.tuning, calls, count, s->kernel);
     if (!s->kernel || !s->kernel->run) return sn_fail(SENET_INTERNAL, "%s: no kernel runs this op", sn_node_title(calls->node));
     bool squeezes = s->kernel->squeezes != NULL;
     for (int k = 0; k < count; k++) squeezes = squeezes && s->kernel->squeezes(&calls[k]);
