@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "augment_options.h"
 
 /* The choices are in the order of the enums in train.h. */
 #define PRECISIONS "fp32|bf16"
@@ -14,8 +14,6 @@
 #define INIT_RULES "he|torch|he-fan-out"
 #define BAD_PICTURES "fail|skip|quarantine"
 #define INTERPOLATIONS "bilinear|pil-bilinear|pil-bicubic"
-
-enum { LARGEST_PAD = 64, LARGEST_CUTOUT = 512, LARGEST_ROTATION = 180, LARGEST_JITTER = 255 };
 
 const cli_option cli_train_options[] = {
     CLI_OPTION_MODEL("the network; not needed with --recipe"),
@@ -175,6 +173,40 @@ const cli_option cli_train_options[] = {
              "crop at random), rotateN (up to N degrees), jitterN (add up to N to every byte), cutoutN (blank a square "
              "of side "
              "N); cifar = pad4+flip, imagenet = crop8-100+flip, imagenet-strong = imagenet+rotate10+jitter20"},
+    {.name = "randaugment",
+     .type = CLI_TEXT,
+     .metavar = "N,M",
+     .usual = "the recipe's, else 0",
+     .help = "N random operations of magnitude M (0 to 10) on every picture: RandAugment; 0: none"},
+    {.name = "random-erasing",
+     .type = CLI_REAL,
+     .metavar = "P",
+     .least = 0,
+     .most = 1,
+     .usual = "the recipe's, else 0",
+     .help = "with probability P a random rectangle of the picture is filled"},
+    {.name = "erase-fill",
+     .type = CLI_CHOICE,
+     .metavar = "WHAT",
+     .choices = "mean|black|noise",
+     .usual = "mean",
+     .help = "what random erasing fills with: the mean colour, black, or random bytes"},
+    {.name = "mixup",
+     .type = CLI_REAL,
+     .metavar = "ALPHA",
+     .least = 0,
+     .most = 100,
+     .usual = "the recipe's, else 0",
+     .help = "mix pictures and labels of a batch in pairs, in shares from Beta(ALPHA, ALPHA); 0: not"},
+    {.name = "cutmix",
+     .type = CLI_REAL,
+     .metavar = "ALPHA",
+     .least = 0,
+     .most = 100,
+     .usual = "the recipe's, else 0",
+     .help =
+         "replace a box of each picture by another's, and the labels in proportion; with --mixup half of the batches "
+         "each"},
     {.name = "input-size",
      .type = CLI_INTEGER,
      .metavar = "N",
@@ -289,78 +321,6 @@ const char *cli_train_choice_name(const char *setting, int64_t index, int *lengt
     return list;
 }
 
-/* ---- --augment ---- */
-
-/* "pad4" with prefix "pad": the number, 1..most. */
-static bool numbered(const char *word, const char *prefix, int most, int *number)
-{
-    size_t length = strlen(prefix);
-    int64_t value;
-    if (strncmp(word, prefix, length) != 0 || !sn_parse_int64(word + length, &value) || value < 1 || value > most)
-        return false;
-    *number = (int)value;
-    return true;
-}
-
-/* "crop8-100": percent of the picture. */
-static bool crop_shares(const char *word, sn_augment *augment)
-{
-    char low[24] = "";
-    const char *dash = strchr(word, '-');
-    double least, most;
-    if (strncmp(word, "crop", 4) != 0 || !dash || (size_t)(dash - word) >= sizeof low) return false;
-    memcpy(low, word + 4, (size_t)(dash - word) - 4);
-    if (!sn_parse_double(low, &least) || !sn_parse_double(dash + 1, &most)) return false;
-    if (!(least > 0 && least <= most && most <= 100)) return false;
-    augment->area_min = least / 100;
-    augment->area_max = most / 100;
-    augment->aspect = 4.0 / 3;
-    return true;
-}
-
-/* One word of --augment over what those before it said. */
-static bool parse_word(const char *word, sn_augment *augment)
-{
-    const bool strong = strcmp(word, "imagenet-strong") == 0;
-    if (strong) {
-        augment->rotate = 10;
-        augment->jitter = 20;
-    }
-    if (strong || strcmp(word, "imagenet") == 0) {
-        augment->flip = true;
-        return crop_shares("crop8-100", augment);
-    }
-    if (strcmp(word, "cifar") == 0) augment->pad = 4;
-    if (strcmp(word, "cifar") == 0 || strcmp(word, "flip") == 0) return augment->flip = true;
-    int degrees;
-    if (numbered(word, "rotate", LARGEST_ROTATION, &degrees)) {
-        augment->rotate = degrees;
-        return true;
-    }
-    return crop_shares(word, augment) || numbered(word, "pad", LARGEST_PAD, &augment->pad) ||
-           numbered(word, "jitter", LARGEST_JITTER, &augment->jitter) ||
-           numbered(word, "cutout", LARGEST_CUTOUT, &augment->cutout);
-}
-
-static senet_status parse_augment(const char *text, sn_augment *augment)
-{
-    *augment = (sn_augment){0};
-    if (strcmp(text, "none") == 0) return SENET_OK;
-    for (const char *rest = text;;) {
-        char word[24] = "";
-        size_t length = strcspn(rest, "+");
-        if (length < sizeof word) snprintf(word, sizeof word, "%.*s", (int)length, rest);
-        if (!parse_word(word, augment))
-            return sn_fail(
-                SENET_USAGE,
-                "--augment %s: '%.*s' must be imagenet, imagenet-strong, cifar, flip, cropA-B (percent), padN (N = "
-                "1..%d), rotateN (1..%d), jitterN (1..%d) or cutoutN (1..%d); or none alone",
-                text, (int)length, rest, LARGEST_PAD, LARGEST_ROTATION, LARGEST_JITTER, LARGEST_CUTOUT);
-        if (rest[length] == '\0') return SENET_OK;
-        rest += length + 1;
-    }
-}
-
 /* ---- flags over settings ---- */
 
 static void set_text(const cli_arguments *a, const char *name, const char **setting)
@@ -442,7 +402,7 @@ static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
         memcpy(config->milestones, milestones->reals, sizeof config->milestones);
     }
     if (cli_given(a, "schedule")) config->schedule = (sn_schedule)cli_choice(a, "schedule");
-    return cli_given(a, "augment") ? parse_augment(cli_text(a, "augment"), &config->augment) : SENET_OK;
+    return cli_augment_apply(a, &config->augment);
 }
 
 _Static_assert((int)CLI_MAX_REALS == (int)SN_MAX_MILESTONES,

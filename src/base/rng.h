@@ -15,7 +15,8 @@ typedef enum sn_rng_purpose {
     SN_RNG_DROPOUT,
     SN_RNG_SHAKE,       /* Shake-Shake coefficients */
     SN_RNG_SYNTHETIC,   /* the procedural data set */
-    SN_RNG_TEST
+    SN_RNG_TEST,
+    SN_RNG_MIX          /* mixup and CutMix of a batch */
 } sn_rng_purpose;
 
 static inline uint64_t sn_rng_mix(uint64_t z)

@@ -9,10 +9,36 @@
 /* Which number of the stream is for what; those from 16 on are crop.c's. */
 enum { DRAW_DOWN, DRAW_RIGHT, DRAW_FLIP, DRAW_CUT_Y, DRAW_CUT_X, DRAW_ANGLE };
 enum { JITTER_STREAM = 0x4A }; /* jitter takes a stream of its own: a number for every four bytes */
+enum { NOISE_STREAM = 0x4E };  /* and noise: a number for every eight bytes of a row, rows 2^32 apart */
+
+/* Random erasing, in a stream of its own: whether, then four numbers an attempt. */
+enum { ERASE_STREAM = 0x45, ERASE_ATTEMPTS = 100 };
+enum { ERASE_AREA, ERASE_ASPECT, ERASE_TOP, ERASE_LEFT, ERASE_DRAWS };
+static const double ERASE_AREA_MIN = 0.02, ERASE_AREA_MAX = 0.4, ERASE_ASPECT_MIN = 0.3;
 
 static int32_t clamp(int32_t value, int32_t high)
 {
     return value < 0 ? 0 : value > high ? high : value;
+}
+
+static void sample_erasing(double probability, int height, int width, uint64_t key, int32_t cut[4])
+{
+    const uint64_t stream = sn_rng_mix(key ^ ERASE_STREAM);
+    if (!(sn_rng_uniform(stream, 0) < probability)) return;
+    for (uint64_t draw = 1; draw < 1 + ERASE_ATTEMPTS * ERASE_DRAWS; draw += ERASE_DRAWS) {
+        const double share =
+            ERASE_AREA_MIN + (ERASE_AREA_MAX - ERASE_AREA_MIN) * sn_rng_uniform(stream, draw + ERASE_AREA);
+        const double aspect =
+            ERASE_ASPECT_MIN + (1 / ERASE_ASPECT_MIN - ERASE_ASPECT_MIN) * sn_rng_uniform(stream, draw + ERASE_ASPECT);
+        const double area = share * height * width, tall = round(sqrt(area * aspect)),
+                     wide = round(sqrt(area / aspect));
+        if (!(tall < height && wide < width)) continue;
+        cut[0] = (int32_t)sn_rng_below(stream, draw + ERASE_TOP, (uint64_t)(height - (int)tall + 1));
+        cut[1] = (int32_t)sn_rng_below(stream, draw + ERASE_LEFT, (uint64_t)(width - (int)wide + 1));
+        cut[2] = cut[0] + (int32_t)tall;
+        cut[3] = cut[1] + (int32_t)wide;
+        return;
+    }
 }
 
 sn_augment_draw sn_augment_sample(const sn_augment *augment, int height, int width, uint64_t key)
@@ -34,7 +60,9 @@ sn_augment_draw sn_augment_sample(const sn_augment *augment, int height, int wid
         draw.valid[3] = width - left;
     }
     if (augment->rotate > 0) draw.angle = augment->rotate * (2 * sn_rng_uniform(key, DRAW_ANGLE) - 1);
-    if (augment->cutout > 0) {
+    if (augment->erase > 0) {
+        sample_erasing(augment->erase, height, width, key, draw.cut);
+    } else if (augment->cutout > 0) {
         int top = (int)sn_rng_below(key, DRAW_CUT_Y, (uint64_t)height) - augment->cutout / 2;
         int left = (int)sn_rng_below(key, DRAW_CUT_X, (uint64_t)width) - augment->cutout / 2;
         draw.cut[0] = clamp(top, height);
@@ -114,4 +142,40 @@ void sn_augment_clear_cut(const sn_augment_draw *draw, int width, size_t pixel_b
     size_t bytes = (size_t)(draw->cut[3] - draw->cut[1]) * pixel_bytes;
     for (int32_t y = draw->cut[0]; y < draw->cut[2]; y++)
         memset((uint8_t *)out + ((size_t)y * (size_t)width + (size_t)draw->cut[1]) * pixel_bytes, 0, bytes);
+}
+
+void sn_augment_noise_cut(const sn_augment_draw *draw, uint64_t key, int width, uint8_t *pixels)
+{
+    const uint64_t stream = sn_rng_mix(key ^ NOISE_STREAM);
+    const uint64_t bytes = 3 * (uint64_t)(draw->cut[3] - draw->cut[1]);
+    for (int32_t y = draw->cut[0]; y < draw->cut[2]; y++) {
+        uint8_t *row = pixels + ((size_t)y * (size_t)width + (size_t)draw->cut[1]) * 3;
+        uint64_t numbers = 0;
+        for (uint64_t i = 0; i < bytes; i++, numbers >>= 8) {
+            if (i % 8 == 0) numbers = sn_rng_u64(stream, ((uint64_t)y << 32) + i / 8);
+            row[i] = (uint8_t)numbers;
+        }
+    }
+}
+
+static void paint(int top, int left, int bottom, int right, const uint8_t rgb[3], int width, uint8_t *pixels)
+{
+    for (int y = top; y < bottom; y++) {
+        uint8_t *at = pixels + ((size_t)y * (size_t)width + (size_t)left) * 3;
+        for (int x = left; x < right; x++, at += 3) memcpy(at, rgb, 3);
+    }
+}
+
+void sn_augment_paint_cut(const sn_augment_draw *draw, const uint8_t rgb[3], int width, uint8_t *pixels)
+{
+    paint(draw->cut[0], draw->cut[1], draw->cut[2], draw->cut[3], rgb, width, pixels);
+}
+
+void sn_augment_paint_padding(const sn_augment_draw *draw, const uint8_t rgb[3], int height, int width, uint8_t *pixels)
+{
+    const int32_t *valid = draw->valid;
+    paint(0, 0, valid[0], width, rgb, width, pixels);
+    paint(valid[0], 0, valid[2], valid[1], rgb, width, pixels);
+    paint(valid[0], valid[3], valid[2], width, rgb, width, pixels);
+    paint(valid[2], 0, height, width, rgb, width, pixels);
 }

@@ -55,6 +55,13 @@ senet_status sn_dataset_map_names(sn_dataset *dataset, const char *const *labels
  * line; *excluded counts them. */
 senet_status sn_dataset_exclude(sn_dataset *dataset, const char *file, int64_t *excluded);
 
+/* What random erasing puts into its rectangle. */
+typedef enum sn_erase_fill {
+    SN_ERASE_MEAN,  /* zero after normalisation */
+    SN_ERASE_BLACK, /* zero bytes */
+    SN_ERASE_NOISE  /* every byte uniform in 0..255: the best of the paper's */
+} sn_erase_fill;
+
 /* What happens to a training picture, in this order; all zero: nothing. Statistics of RECIPES: zero padding means zero
  * after normalisation. */
 typedef struct sn_augment {
@@ -63,9 +70,16 @@ typedef struct sn_augment {
     double aspect; /* its width / height, uniform in 1/aspect .. aspect */
     int pad;       /* zero-pad by this many pixels on every side, then crop the original size at random */
     bool flip;     /* horizontal, p = 0.5 */
+    struct {
+        int ops;          /* so many operations (randaugment.h); 0: off */
+        double magnitude; /* of each: 0..10 */
+    } randaugment;
     double rotate; /* about the centre, uniform in -rotate .. rotate degrees; uncovered corners get the mean colour */
     int jitter;    /* added to every byte on its own: uniform in -jitter .. jitter, rounded; the sum stays in 0..255 */
     int cutout;    /* side of the square set to 0 after normalisation; 0: off */
+    double erase;  /* probability of random erasing (Zhong et al. 2020), which takes cutout's place; 0: off */
+    sn_erase_fill erase_fill;
+    double mixup, cutmix; /* alpha of the batch's mixing (mix.h); 0: off; both: each for half of the batches */
 } sn_augment;
 
 /* What becomes of a picture that cannot be read. */
@@ -105,6 +119,8 @@ typedef struct sn_batch {
     const float *real;      /* count x H x W x 3, NHWC; only for a set of real tensors */
     const int32_t *rects;   /* count x views x 8: see the op `normalize` */
     const int32_t *labels;  /* count */
+    const int32_t *labels2; /* count: of the pictures that were mixed into these; NULL without mixup and CutMix */
+    const float *mix;       /* count: the share of `labels`, the rest is that of labels2; NULL likewise */
     const int64_t *indices; /* count: sample numbers in the data set */
     const uint64_t *keys;   /* count: random keys of the samples in this epoch (dropout, shake) */
 } sn_batch;

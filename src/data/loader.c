@@ -1,8 +1,8 @@
 /* loader.c - the prefetching loader: worker threads fill a ring of batches, the caller takes them in order.
  *
  * What a batch holds is a function of (seed, epoch, batch number) alone: its samples are read off a permutation keyed
- * by (seed, epoch), each sample's augmentation is keyed by (seed, epoch, sample).  So the number of workers, and where
- * a loader was started, change nothing.
+ * by (seed, epoch), each sample's augmentation is keyed by (seed, epoch, sample), the mixing of its samples by (seed,
+ * epoch, batch number).  So the number of workers, and where a loader was started, change nothing.
  *
  * Batches have sequence numbers 0, 1, ... from where the loader began, across epochs; batch s is prepared in slot s
  * modulo the ring's size.  A worker claims the next number, waits until the slot's former batch was given back, and
@@ -20,6 +20,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "data/dataset.h"
+#include "data/mix.h"
 #include "data/order.h"
 #include "data/prepare.h"
 
@@ -36,7 +37,8 @@ typedef struct loader_slot {
     sn_batch batch;  /* points into `memory` */
     uint8_t *memory; /* one aligned block */
     uint8_t *pixels; /* batch.images or batch.real */
-    int32_t *rects, *labels;
+    int32_t *rects, *labels, *labels2;
+    float *mix;
     int64_t *indices;
     uint64_t *keys;
     bad_picture *bad;
@@ -123,6 +125,16 @@ static senet_status fill_place(const sn_loader *loader, loader_worker *worker, l
     }
 }
 
+/* mixup or CutMix of the slot's batch. */
+static void mix(const sn_loader *loader, loader_slot *slot)
+{
+    const sn_preparation *p = &loader->preparation;
+    const sn_batch *batch = &slot->batch;
+    const uint64_t key = sn_rng_key(loader->options.seed, SN_RNG_MIX, (uint64_t)batch->epoch, (uint64_t)batch->number);
+    const sn_mix_draw draw = sn_mix_sample(&p->augment, p->height, p->width, key);
+    sn_mix_apply(&draw, batch->count, p->height, p->width, slot->pixels, slot->labels, slot->labels2, slot->mix);
+}
+
 static void fill(sn_loader *loader, loader_worker *worker, loader_slot *slot, int64_t sequence)
 {
     int64_t place = loader->options.start + sequence; /* in batches, from the start of the first epoch */
@@ -136,7 +148,10 @@ static void fill(sn_loader *loader, loader_worker *worker, loader_slot *slot, in
         if (atomic_load_explicit(&loader->stop, memory_order_relaxed)) return;
         slot->status = fill_place(loader, worker, slot, i, first + i);
     }
-    if (slot->status == SENET_OK) return;
+    if (slot->status == SENET_OK) {
+        if (loader->preparation.mixes) mix(loader, slot);
+        return;
+    }
     strncpy(slot->message, senet_last_error(), MESSAGE_BYTES - 1); /* the last byte is 0 since creation */
 }
 
@@ -200,7 +215,7 @@ static senet_status create_slot(const sn_loader *loader, loader_slot *slot)
                        count, preparation->views_count, preparation->picture_bytes);
     const size_t small = sn_align((size_t)count * 8, SN_ALIGNMENT); /* room for one 8-byte value a sample */
     const size_t pixels_room = sn_align((size_t)pixels, SN_ALIGNMENT);
-    const size_t bytes = pixels_room + 3 * small + (size_t)pictures * 8 * sizeof *slot->rects;
+    const size_t bytes = pixels_room + 5 * small + (size_t)pictures * 8 * sizeof *slot->rects;
     slot->memory = sn_alloc_aligned(bytes);
     if (!slot->memory) return sn_fail_memory(bytes, "a batch of the loader");
     uint8_t *rest = slot->memory + pixels_room;
@@ -208,12 +223,16 @@ static senet_status create_slot(const sn_loader *loader, loader_slot *slot)
     slot->keys = (uint64_t *)(void *)rest;
     slot->indices = (int64_t *)(void *)(rest + small);
     slot->labels = (int32_t *)(void *)(rest + 2 * small);
-    slot->rects = (int32_t *)(void *)(rest + 3 * small);
+    slot->labels2 = (int32_t *)(void *)(rest + 3 * small);
+    slot->mix = (float *)(void *)(rest + 4 * small);
+    slot->rects = (int32_t *)(void *)(rest + 5 * small);
     slot->batch = (sn_batch){.views = preparation->views_count,
                              .images = real ? NULL : slot->pixels,
                              .real = real ? (const float *)(const void *)slot->pixels : NULL,
                              .rects = slot->rects,
                              .labels = slot->labels,
+                             .labels2 = preparation->mixes ? slot->labels2 : NULL,
+                             .mix = preparation->mixes ? slot->mix : NULL,
                              .indices = slot->indices,
                              .keys = slot->keys};
     return SENET_OK;

@@ -10,15 +10,18 @@
 #include "data/augment.h"
 #include "data/crop.h"
 #include "data/dataset.h"
+#include "data/mix.h"
+#include "data/randaugment.h"
 
-enum { MOST_VIEWS = 4096 };
+enum { MOST_VIEWS = 4096, MOST_ALPHA = 100 };
 
 /* ---- options ---- */
 
 static bool is_empty(const sn_augment *augment)
 {
     return augment->area_max == 0 && augment->pad == 0 && !augment->flip && augment->rotate == 0 &&
-           augment->jitter == 0 && augment->cutout == 0;
+           augment->jitter == 0 && augment->cutout == 0 && augment->randaugment.ops == 0 && augment->erase == 0 &&
+           !sn_mixes(augment);
 }
 
 static senet_status check_kind(const sn_dataset_info *info, const sn_loader_options *options)
@@ -58,6 +61,36 @@ static senet_status check_crop(const sn_dataset_info *info, const sn_loader_opti
         return sn_fail(SENET_USAGE, "loader: crops of aspect %g; must be between 1 and 100", augment->aspect);
     if (options->prepare->interpolation == SN_INTERPOLATION_NONE)
         return sn_fail(SENET_USAGE, "loader: a random-resized crop needs an interpolation other than 'none'");
+    return SENET_OK;
+}
+
+/* What today's recipes add: RandAugment, random erasing, mixing. */
+static senet_status check_regularisers(const sn_dataset_info *info, const sn_loader_options *options)
+{
+    const sn_augment *augment = &options->augment;
+    if (augment->randaugment.ops < 0 || augment->randaugment.ops > SN_RANDAUGMENT_MOST_OPS)
+        return sn_fail(SENET_USAGE, "loader: RandAugment of %d operations is outside 0..%d", augment->randaugment.ops,
+                       SN_RANDAUGMENT_MOST_OPS);
+    if (!(augment->randaugment.magnitude >= 0 && augment->randaugment.magnitude <= SN_RANDAUGMENT_MOST_MAGNITUDE))
+        return sn_fail(SENET_USAGE, "loader: RandAugment of magnitude %g is outside 0..%d",
+                       augment->randaugment.magnitude, SN_RANDAUGMENT_MOST_MAGNITUDE);
+    if (!(augment->erase >= 0 && augment->erase <= 1))
+        return sn_fail(SENET_USAGE, "loader: random erasing with probability %g is outside 0..1", augment->erase);
+    if ((unsigned)augment->erase_fill > SN_ERASE_NOISE)
+        return sn_fail(SENET_USAGE, "loader: random erasing with filling %d, which is unknown",
+                       (int)augment->erase_fill);
+    if (augment->erase > 0 && augment->cutout > 0)
+        return sn_fail(SENET_USAGE, "loader: cutout of %d pixels and random erasing: only one of them is possible",
+                       augment->cutout);
+    if (!(augment->mixup >= 0 && augment->mixup <= MOST_ALPHA && augment->cutmix >= 0 && augment->cutmix <= MOST_ALPHA))
+        return sn_fail(SENET_USAGE, "loader: mixup %g and CutMix %g: alpha is of 0..%d", augment->mixup,
+                       augment->cutmix, MOST_ALPHA);
+    if (sn_mixes(augment) && options->batch < 2)
+        return sn_fail(SENET_USAGE, "loader: mixup and CutMix need a batch of at least 2 pictures");
+    if (info->real && (augment->randaugment.ops > 0 || augment->erase > 0 || sn_mixes(augment)))
+        return sn_fail(SENET_USAGE,
+                       "loader: %s holds tensors, which have no RandAugment, random erasing, mixup or CutMix",
+                       info->name);
     return SENET_OK;
 }
 
@@ -118,10 +151,13 @@ senet_status sn_preparation_create(const sn_dataset *dataset, const sn_loader_op
         p.width = p.how.width;
     }
     SN_RETURN_IF_FAILED(check_augment(&p, options));
+    SN_RETURN_IF_FAILED(check_regularisers(info, options));
     if (!sn_multiply(p.height, p.width, &bytes) || !sn_multiply(bytes, (int64_t)p.pixel_bytes, &bytes))
         return sn_fail(SENET_USAGE, "loader: a picture of %d x %d does not fit in memory", p.height, p.width);
     p.picture_bytes = (size_t)bytes;
-    p.moves = p.augment.pad > 0 || p.augment.flip || p.augment.rotate > 0;
+    p.moves = p.augment.pad > 0 || p.augment.flip || p.augment.rotate > 0 || p.augment.randaugment.ops > 0;
+    p.mixes = sn_mixes(&p.augment);
+    p.solid = p.mixes || p.augment.randaugment.ops > 0;
     SN_RETURN_IF_FAILED(copy_views(options, &p));
     *preparation = p;
     return SENET_OK;
@@ -231,22 +267,50 @@ static void mean_colour(const sn_preparation *p, uint8_t rgb[3])
     }
 }
 
-/* One picture through the augmentation, `from` to `out` (the same where nothing moves). */
-static void augment_picture(const sn_preparation *p, const sn_augment_draw *draw, uint64_t key, uint8_t *from,
-                            uint8_t *out)
+/* Padding in the mean colour: then all of the picture is picture. */
+static void make_solid(const sn_preparation *p, const uint8_t mean[3], sn_augment_draw *draw, uint8_t *pixels)
 {
-    const bool rotates = p->augment.rotate > 0;
-    if (rotates) { /* moved into out, then turned by way of `from` */
-        uint8_t corners[3];
-        mean_colour(p, corners);
-        sn_augment_copy(draw, p->height, p->width, p->pixel_bytes, from, out);
+    const int32_t whole[4] = {0, 0, p->height, p->width};
+    sn_augment_paint_padding(draw, mean, p->height, p->width, pixels);
+    memcpy(draw->valid, whole, sizeof whole);
+}
+
+/* Fills the cut, unless it is left to the op `normalize`, which makes it exactly zero. */
+static void fill_cut(const sn_preparation *p, const uint8_t mean[3], sn_augment_draw *draw, uint64_t key,
+                     uint8_t *pixels)
+{
+    const bool erases = p->augment.erase > 0, to_mean = !erases || p->augment.erase_fill == SN_ERASE_MEAN;
+    if (p->dataset->info.real) {
+        sn_augment_clear_cut(draw, p->width, p->pixel_bytes, pixels);
+        return;
+    }
+    if (to_mean && !p->mixes) return;
+    if (to_mean)
+        sn_augment_paint_cut(draw, mean, p->width, pixels);
+    else if (p->augment.erase_fill == SN_ERASE_NOISE)
+        sn_augment_noise_cut(draw, key, p->width, pixels);
+    else
+        sn_augment_clear_cut(draw, p->width, p->pixel_bytes, pixels);
+    memset(draw->cut, 0, sizeof draw->cut);
+}
+
+/* One picture through the augmentation, `from` to `out` (the same where nothing moves); the draw's rectangles become
+ * those that are left to the op `normalize`. */
+static void augment_picture(const sn_preparation *p, sn_augment_draw *draw, uint64_t key, uint8_t *from, uint8_t *out)
+{
+    uint8_t mean[3];
+    mean_colour(p, mean);
+    if (p->moves) sn_augment_copy(draw, p->height, p->width, p->pixel_bytes, from, out);
+    if (p->solid) make_solid(p, mean, draw, out);
+    if (p->augment.randaugment.ops > 0)
+        sn_randaugment(p->augment.randaugment.ops, p->augment.randaugment.magnitude, key,
+                       &(sn_randaugment_picture){p->height, p->width, mean, out, from});
+    if (p->augment.rotate > 0) { /* by way of `from` */
         memcpy(from, out, p->picture_bytes);
-        sn_augment_rotate(draw, p->height, p->width, corners, from, out);
-    } else if (p->moves)
-        sn_augment_copy(draw, p->height, p->width, p->pixel_bytes, from, out);
+        sn_augment_rotate(draw, p->height, p->width, mean, from, out);
+    }
     if (p->augment.jitter > 0) sn_augment_jitter(p->augment.jitter, key, out, p->picture_bytes);
-    if (p->dataset->info.real)
-        sn_augment_clear_cut(draw, p->width, p->pixel_bytes, out); /* bytes: the op `normalize` does it */
+    fill_cut(p, mean, draw, key, out);
 }
 
 senet_status sn_prepare_sample(const sn_preparation *p, int64_t index, uint64_t key, void *scratch, uint8_t *pixels,
@@ -254,7 +318,7 @@ senet_status sn_prepare_sample(const sn_preparation *p, int64_t index, uint64_t 
 {
     uint8_t *first = p->moves ? scratch : pixels;
     SN_RETURN_IF_FAILED(read_pictures(p, index, key, first, label));
-    const sn_augment_draw draw = sn_augment_sample(&p->augment, p->height, p->width, key);
+    sn_augment_draw draw = sn_augment_sample(&p->augment, p->height, p->width, key);
     if (p->views_count == 1) augment_picture(p, &draw, key, first, pixels);
     for (int64_t i = 0; i < p->views_count; i++) {
         memcpy(rects + 8 * i, draw.valid, sizeof draw.valid);

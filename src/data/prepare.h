@@ -17,6 +17,9 @@ typedef struct sn_preparation {
     int height, width; /* of every picture in a batch */
     size_t pixel_bytes, picture_bytes;
     bool moves; /* pictures are padded or mirrored, or turned: by way of a scratch picture */
+    bool
+        solid; /* padding is painted in the mean colour, as what comes later moves it or mixes it with other pictures */
+    bool mixes; /* so is the cut */
 } sn_preparation;
 
 /* Checks the options that concern pictures, and copies them. */

@@ -176,6 +176,10 @@ static senet_status bind_inputs(sn_network *network, sn_program *program, const 
     } else
         SN_RETURN_IF_FAILED(sn_program_set_input(program, "input", batch->real));
     if (trains(network)) SN_RETURN_IF_FAILED(sn_program_set_input(program, "labels", batch->labels));
+    if (trains(network) && network->options.build.mixed) {
+        SN_RETURN_IF_FAILED(sn_program_set_input(program, "labels2", batch->labels2));
+        SN_RETURN_IF_FAILED(sn_program_set_input(program, "mix", batch->mix));
+    }
     if (network->wants_keys) SN_RETURN_IF_FAILED(sn_program_set_input(program, "keys", batch->keys));
     if (network->shake_units > 0) {
         draw_shake(network, batch);

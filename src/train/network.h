@@ -6,7 +6,7 @@
 
 typedef struct sn_network_options {
     const sn_spec *spec;        /* borrowed, as everything here */
-    sn_build_options build;     /* batch: the full one.  With a training mode the programs compute gradients; in
+    sn_build_options build;     /* batch: the full one; mixed: batches have labels2 and mix.  With a training mode the programs compute gradients; in
                                    SN_MODE_EVAL batch norm is folded and there is no loss */
     bool statistics;            /* in SN_MODE_TRAIN: forward only, and a run leaves the batch's own statistics in params as
                                    the running ones; there is no loss */

@@ -51,11 +51,14 @@ static void blend_params(const sn_training *t, sn_params *out, double keep, cons
 
 /* ---- a step ---- */
 
+/* Of a picture that is mixed of two the label of the larger share counts. */
 static int64_t count_errors(const sn_training *t, const sn_batch *batch, const float *logits)
 {
     int64_t errors = 0;
-    for (int64_t n = 0; n < batch->count; n++)
-        errors += sn_logits_rank(logits + n * t->spec.classes, t->spec.classes, batch->labels[n]) > 0;
+    for (int64_t n = 0; n < batch->count; n++) {
+        const int32_t label = batch->mix && batch->mix[n] < 0.5f ? batch->labels2[n] : batch->labels[n];
+        errors += sn_logits_rank(logits + n * t->spec.classes, t->spec.classes, label) > 0;
+    }
     return errors;
 }
 

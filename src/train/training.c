@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/parallel.h"
+#include "data/mix.h"
 #include "train/config.h"
 #include "train/evaluate.h"
 #include "train/step.h"
@@ -93,6 +94,7 @@ sn_network_options sn_training_network_options(const sn_training *t, const sn_da
                                   .gradients = t->gradients,
                                   .workspace = t->workspace};
     options.build.smoothing = t->config.label_smoothing;
+    options.build.mixed = mode != SN_MODE_EVAL && sn_mixes(&t->config.augment);
     return options;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/rng.h"
+#include "data/augment.h"
 #include "train/step.h"
 
 enum { SAMPLES = 16 }; /* of the fingerprint */
@@ -118,6 +119,14 @@ senet_status sn_training_choose_input(sn_training *t)
 
 /* ---- the loader ---- */
 
+static void say_augmentation(const sn_training *t)
+{
+    sn_text said = {0};
+    sn_augment_describe(&t->config.augment, &said);
+    if (said.length > 0) sn_training_say(t, "pictures: %s", sn_text_string(&said));
+    sn_text_free(&said);
+}
+
 senet_status sn_training_open_loader(sn_training *t, sn_loader_place place, sn_loader **loader)
 {
     const sn_dataset_info *info = sn_dataset_describe(t->train_set);
@@ -157,7 +166,9 @@ senet_status sn_training_start_loader(sn_training *t)
                              .epoch = t->state.epoch,
                              .start = taken < pieces ? taken : pieces,
                              .drop_last = t->config.drop_last};
-    return sn_training_open_loader(t, place, &t->loader);
+    SN_RETURN_IF_FAILED(sn_training_open_loader(t, place, &t->loader));
+    say_augmentation(t);
+    return SENET_OK;
 }
 
 /* Appends the path to the run's quarantine.txt, a whole line at once. */

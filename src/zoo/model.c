@@ -20,13 +20,19 @@ static sn_id build_picture(sn_builder *b, const sn_build_options *options, sn_sh
 static void build_network(sn_builder *b, const sn_spec *spec, const sn_build_options *options, sn_shape shape)
 {
     sn_id x = build_picture(b, options, shape);
-    sn_id labels = SN_NONE;
-    if (options->loss) labels = sn_build_input(b, "labels", SN_I32, (sn_shape){shape.n, 1, 1, 1});
+    const sn_shape one = {shape.n, 1, 1, 1}; /* value an image */
+    sn_id target[4] = {SN_NONE, SN_NONE, SN_NONE, SN_NONE};
+    if (options->loss) target[1] = sn_build_input(b, "labels", SN_I32, one);
+    if (options->loss && options->mixed) {
+        target[2] = sn_build_input(b, "labels2", SN_I32, one);
+        target[3] = sn_build_input(b, "mix", SN_REAL, one);
+    }
     sn_id logits = spec->family->build(b, spec, x);
     sn_build_output(b, "logits", logits);
     if (!options->loss) return;
     sn_attrs attrs = {.u.loss.smoothing = options->smoothing};
-    sn_build_output(b, "loss", sn_build_node(b, SN_OP_cross_entropy, (sn_id[]){logits, labels}, 2, &attrs, "loss"));
+    target[0] = logits;
+    sn_build_output(b, "loss", sn_build_node(b, SN_OP_cross_entropy, target, options->mixed ? 4 : 2, &attrs, "loss"));
 }
 
 /* Before nodes are joined, so that the taps survive it. */

@@ -45,6 +45,7 @@ typedef struct sn_build_options {
     float mean[3], std[3]; /* for SN_INPUT_U8, on values in 0..1 */
     bool loss;             /* append cross entropy on "labels", output "loss" */
     double smoothing;
+    bool mixed; /* the loss takes pictures mixed of two: inputs "labels2" I32, "mix" REAL (share of "labels") */
     const char *const *taps; /* nodes to make outputs, under their own names: "layer1.0", "layer1.0.se.gate" */
     size_t taps_count;
     bool no_fuse; /* leave the graph as the zoo wrote it (tests) */

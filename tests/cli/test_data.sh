@@ -86,7 +86,8 @@ rm -r photos/train/nothing
 
 # Training goes on without them, or not at all.
 set -- --model se_cifar_resnet8 --data folder:photos --input-size 32 -b 8 --epochs 1 --augment imagenet --workers 2
-refuse 65 "photos/train" train "$@" --output refused
+expect 65 train "$@" --output refused
+tells "senet train: photos/train"
 expect 0 train "$@" --output skipping --on-bad-image skip --json
 number loss
 tells "skipped, 3 so far"

@@ -43,6 +43,29 @@ expect 0 train --resume signalled --json
 has 12 steps
 "$HELPER" same whole/last.safetensors signalled/last.safetensors || complain "the run stopped by a signal came to other weights"
 
+# Mixed, erased and otherwise augmented pictures: said, kept, and the same bits for any number of workers and after a stop.
+modern="--augment cifar --randaugment 2,9 --random-erasing 0.25 --erase-fill noise --mixup 0.2 --cutmix 1"
+expect 0 train $settings $modern --output modern
+tells "RandAugment of 2 operations of magnitude 9, random erasing of 25% by random bytes, mixup with alpha 0.2 or CutMix with alpha 1"
+expect 0 train $settings $modern --workers 3 --output modern-parts --max-steps 7
+expect 0 train --resume modern-parts --workers 0
+unchanged modern/last.safetensors modern-parts/last.safetensors
+refuse 64 "augment.mixup '0.2', it cannot go on with '0.3'" train --resume modern-parts --mixup 0.3 --max-steps 99
+expect 0 train $settings $modern --dry-run --json
+has 2 augment.randaugment.ops
+has 2 augment.erase_fill
+has 0.2 augment.mixup
+expect 0 train $settings $modern --augment none --dry-run --json # the options of their own come after
+has 0 augment.pad
+has 1 augment.cutmix
+refuse 64 "--randaugment 9: must be N,M, as in 2,9" train $settings --randaugment 9 --output run
+refuse 64 "--randaugment 2,30" train $settings --randaugment 2,30 --output run
+refuse 64 "--random-erasing 2: must be 0..1" train $settings --random-erasing 2 --output run
+refuse 64 "--mixup -1: must be 0..100" train $settings --mixup -1 --output run
+refuse 64 "cutout of 8 pixels and random erasing" train $settings --augment cutout8 --random-erasing 0.1 --output run
+refuse 64 "at least 2 pictures" train $settings --mixup 0.2 --output run -b 1
+[ -e run ] && complain "a refused run left a folder"
+
 expect 0 train $settings --dry-run --json --schedule step --milestones 1,1.5 --optimizer sgd-caffe --weight-decay-on weights
 has sgd-caffe optimizer
 has step schedule

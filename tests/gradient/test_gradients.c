@@ -405,17 +405,30 @@ static void channel_shuffle(void **state)
 static void cross_entropy(void **state)
 {
     (void)state;
-    static const int32_t labels[BATCH + 1] = {2, 0, 4};
-    for (int smooth = 0; smooth < 2; smooth++) {
+    static const int32_t labels[BATCH + 1] = {2, 0, 4}, labels2[BATCH + 1] = {2, 3, 1};
+    static const double mix[BATCH + 1] = {0.25, 0.625, 1};
+    for (int variant = 0; variant < 4; variant++) {
+        const bool mixed = variant & 2;
         bench b = start();
-        sn_attrs attrs = {.u.loss.smoothing = smooth ? 0.1f : 0};
+        sn_attrs attrs = {.u.loss.smoothing = variant & 1 ? 0.1f : 0};
         sn_id logits = add_tensor(&b, (sn_shape){3, 1, 1, 5}, -3, 3, true);
         sn_id targets = given(&b, "labels", SN_I32, (sn_shape){3, 1, 1, 1}, labels);
-        sn_id loss = APPLY(&b, cross_entropy, attrs, logits, targets);
+        sn_id loss = SN_NONE;
+        if (mixed) {
+            sn_id targets2 = given(&b, "labels2", SN_I32, (sn_shape){3, 1, 1, 1}, labels2);
+            sn_id shares = given(&b, "mix", SN_REAL, (sn_shape){3, 1, 1, 1}, mix);
+            loss = APPLY(&b, cross_entropy, attrs, logits, targets, targets2, shares);
+        } else {
+            loss = APPLY(&b, cross_entropy, attrs, logits, targets);
+        }
         must(sn_graph_add_output(b.graph, "loss", loss));
         probe p;
         must(probe_plan(&p, b.graph, SN_DOUBLE, true));
         must(sn_program_set_input(p.program, "labels", labels));
+        if (mixed) {
+            must(sn_program_set_input(p.program, "labels2", labels2));
+            must(sn_program_set_input(p.program, "mix", mix));
+        }
         double *data = sn_params_data(p.params, 0), *gradient = sn_params_data(p.gradients, 0);
         for (int i = 0; i < 15; i++) data[i] = value_of(&b, 0, i);
         for (int i = 0; i < 15; i++) {

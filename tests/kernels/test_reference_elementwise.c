@@ -212,46 +212,48 @@ static double probability(const double *logits, int64_t classes, int64_t k)
     return 1 / sum;
 }
 
-static double target(const reference_case *c, int64_t classes, bool is_label)
+/* Of class k for image n: a mixed picture has two labels. */
+static double target(const reference_case *c, const void *const *inputs, int64_t n, int64_t k)
 {
-    double e = (double)c->attrs.u.loss.smoothing;
-    return (is_label ? 1 - e : 0) + e / (double)classes;
+    const int32_t *labels = inputs[1], *labels2 = inputs[2];
+    double e = (double)c->attrs.u.loss.smoothing, share = c->inputs_count > 2 ? ((const double *)inputs[3])[n] : 1;
+    double hit = k == labels[n] ? share : 0;
+    if (share != 1 && k == labels2[n]) hit += 1 - share;
+    return (1 - e) * hit + e / (double)c->inputs[0].shape.c;
 }
 
 static void loss(const reference_case *c, const void *const *inputs, double *y)
 {
-    const int32_t *labels = inputs[1];
     sn_shape s = c->inputs[0].shape;
     for (int64_t n = 0; n < s.n; n++)
         for (int64_t k = 0; k < s.c; k++)
-            y[0] -= target(c, s.c, k == labels[n]) * log(probability((const double *)inputs[0] + n * s.c, s.c, k)) /
-                    (double)s.n;
+            y[0] -= target(c, inputs, n, k) * log(probability((const double *)inputs[0] + n * s.c, s.c, k)) / (double)s.n;
 }
 
 static void loss_gradient(const reference_case *c, const void *const *inputs, double *d)
 {
-    const int32_t *labels = inputs[1];
     sn_shape s = c->inputs[0].shape;
     for (int64_t n = 0; n < s.n; n++)
         for (int64_t k = 0; k < s.c; k++)
             d[n * s.c + k] =
-                (probability((const double *)inputs[0] + n * s.c, s.c, k) - target(c, s.c, k == labels[n])) /
-                (double)s.n;
+                (probability((const double *)inputs[0] + n * s.c, s.c, k) - target(c, inputs, n, k)) / (double)s.n;
 }
 
 static void cross_entropy_and_its_gradient(void **state)
 {
     (void)state;
-    static const int32_t labels[5] = {0, 12, 3, 3, 7};
-    for (int smooth = 0; smooth < 2; smooth++) {
-        reference_case c = {
-            .name = "cross_entropy",
-            .op = SN_OP_cross_entropy,
-            .attrs.u.loss.smoothing = smooth ? 0.1f : 0,
-            .inputs_count = 2,
-            .inputs = {{.shape = {5, 1, 1, 13}, .low = -4, .high = 4}, {.shape = {5, 1, 1, 1}, .given = labels}},
-            .output = {1, 1, 1, 1},
-            .formula = loss};
+    static const int32_t labels[5] = {0, 12, 3, 3, 7}, labels2[5] = {1, 12, 0, 4, 11}; /* once the same */
+    for (int variant = 0; variant < 4; variant++) {
+        reference_case c = {.name = "cross_entropy",
+                            .op = SN_OP_cross_entropy,
+                            .attrs.u.loss.smoothing = variant & 1 ? 0.1f : 0,
+                            .inputs_count = variant & 2 ? 4 : 2,
+                            .inputs = {{.shape = {5, 1, 1, 13}, .low = -4, .high = 4},
+                                       {.shape = {5, 1, 1, 1}, .given = labels},
+                                       {.shape = {5, 1, 1, 1}, .given = labels2},
+                                       {.shape = {5, 1, 1, 1}, .low = 0, .high = 1}},
+                            .output = {1, 1, 1, 1},
+                            .formula = loss};
         check_reference(&c);
         c.name = "cross_entropy_grad";
         c.op = SN_OP_cross_entropy_grad;
