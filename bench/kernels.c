@@ -1,10 +1,11 @@
 /* kernels.c - speed of single kernels on the layers of the CIFAR networks: GFLOP/s of the convolutions (two for a
  * multiply-add), GB/s of the memory-bound ones (every tensor they have to read or write counted once).
  *
- *     bench_kernels [--threads N] [--batch N] [--seconds S] [word]
+ *     bench_kernels [--threads N] [--batch N] [--seconds S] [--bf16] [word]
  *
- * A word picks the rows whose kernel's name holds it; SENET_ISA caps the level.  The time is the shortest of many runs, so that
- * neighbours on the machine disturb little; packing weights is timed apart.
+ * --bf16 stores maps as bf16 (not weights, vectors and the pictures of a first layer).  A word picks the rows whose kernel's
+ * name holds it; SENET_ISA caps the level.  The time is the shortest of many runs, so that neighbours on the machine disturb
+ * little; packing weights is timed apart.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -15,11 +16,13 @@
 #include "../tests/kernels/kernel_case.h"
 #include "base/parallel.h"
 #include "cpu/cpu.h"
+#include "cpu/ref/narrow.h"
 
 typedef struct options {
     int threads;
     int64_t batch;
     double seconds; /* for one row */
+    sn_dtype map;   /* how maps are stored */
     const char *word;
 } options;
 
@@ -130,10 +133,17 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static float *filled(int64_t count)
+static void *filled(const sn_node *node)
 {
-    float *data = sn_alloc_aligned((size_t)count * sizeof(float));
-    for (int64_t i = 0; data && i < count; i++) data[i] = 0.25f + (float)(i * 7919 % 1000) * 0.001f;
+    int64_t count = sn_shape_elements(node->shape);
+    void *data = sn_alloc_aligned((size_t)count * sn_dtype_bytes(node->dtype, SN_FLOAT) + 1);
+    for (int64_t i = 0; data && i < count; i++) {
+        float value = 0.25f + (float)(i * 7919 % 1000) * 0.001f;
+        if (node->dtype == SN_BF16)
+            ((uint16_t *)data)[i] = sn_bf16_from_float(value);
+        else
+            ((float *)data)[i] = value;
+    }
     return data;
 }
 
@@ -141,16 +151,15 @@ static float *filled(int64_t count)
 static double time_case(kernel_case *c, const options *o, const char *shape)
 {
     double best = 0;
-    float *blocks[SN_MAX_INPUTS] = {NULL}, *output = NULL;
-    void *packed = NULL, *scratch = NULL;
+    void *blocks[SN_MAX_INPUTS] = {NULL}, *output = NULL, *packed = NULL, *scratch = NULL;
     kernel_case_bind(c, o->threads, SN_FLOAT);
     const sn_kernel *kernel = sn_cpu_choose(&c->call, 1, false);
     if (o->word && !strstr(kernel->name, o->word)) return 0;
     for (int i = 0; i < c->node.inputs_count; i++) {
-        c->call.inputs[i] = blocks[i] = filled(sn_shape_elements(c->inputs[i].shape));
+        c->call.inputs[i] = blocks[i] = filled(&c->inputs[i]);
         if (!blocks[i]) goto cleanup;
     }
-    c->call.output = output = filled(sn_shape_elements(c->node.shape));
+    c->call.output = output = filled(&c->node);
     if (kernel->packed_bytes) packed = sn_alloc_aligned(kernel->packed_bytes(&c->call) + 1);
     if (kernel->scratch_bytes) scratch = sn_alloc_aligned(kernel->scratch_bytes(&c->call) + 1);
     if (!output || (kernel->packed_bytes && !packed) || (kernel->scratch_bytes && !scratch)) goto cleanup;
@@ -190,6 +199,10 @@ static void bench_layers(const options *o)
             kernel_case_conv(&c, ops[k], (sn_shape){o->batch, l->side, l->side, l->in}, l->kernel, l->kernel, l->out,
                              (sn_conv_attrs){.stride = l->stride, .groups = l->groups, .pad_top = pad, .pad_left = pad,
                                              .pad_bottom = pad, .pad_right = pad});
+            bool backward = ops[k] == SN_OP_conv2d_grad_input, weight = ops[k] == SN_OP_conv2d_grad_weight;
+            if (l->side > 1 && (l->in > 3 || backward)) c.inputs[0].dtype = o->map; /* the first layer reads floats */
+            if (l->side > 1 && weight) c.inputs[1].dtype = o->map;
+            if (l->side > 1 && !weight) c.node.dtype = o->map;
             int64_t side = (l->side + 2 * pad - l->kernel) / l->stride + 1;
             double macs = (double)(o->batch * side * side * l->out) * l->kernel * l->kernel * l->in / l->groups;
             char shape[96];
@@ -198,6 +211,11 @@ static void bench_layers(const options *o)
             double seconds = time_case(&c, o, shape);
             if (seconds > 0) printf("  %7.1f GFLOP/s\n", 2e-9 * macs / seconds);
         }
+}
+
+static double giga_bytes(int64_t elements, const options *o)
+{
+    return 1e-9 * (double)elements * (double)sn_dtype_bytes(o->map, SN_FLOAT);
 }
 
 static sn_shape shape_of(char letter, sn_shape map)
@@ -218,7 +236,9 @@ static void bench_maps(const options *o)
             sn_shape map = {o->batch, maps[i].side, maps[i].side, maps[i].channels};
             kernel_case c = {0};
             kernel_case_output(&c, m->op, shape_of(m->output, map));
-            for (const char *letter = m->inputs; *letter; letter++) kernel_case_input(&c, shape_of(*letter, map), SN_REAL);
+            if (m->output == 'M') c.node.dtype = o->map;
+            for (const char *letter = m->inputs; *letter; letter++)
+                kernel_case_input(&c, shape_of(*letter, map), *letter == 'M' ? o->map : SN_REAL);
             if (strchr(m->inputs, 'V')) {
                 c.node.attrs.u.norm.epsilon = 1e-5f;
                 c.node.attrs.u.norm.activation = m->activation;
@@ -228,7 +248,7 @@ static void bench_maps(const options *o)
             char shape[96];
             snprintf(shape, sizeof shape, "%dx%dx%d %s", maps[i].side, maps[i].side, maps[i].channels, m->note);
             double seconds = time_case(&c, o, shape);
-            if (seconds > 0) printf("  %7.1f GB/s\n", 4e-9 * (double)(sn_shape_elements(map) * m->moved) / seconds);
+            if (seconds > 0) printf("  %7.1f GB/s\n", giga_bytes(sn_shape_elements(map) * m->moved, o) / seconds);
         }
 }
 
@@ -261,12 +281,13 @@ static void bench_moves(const options *o)
         int64_t moved = sn_shape_elements(in) + sn_shape_elements(out);
         kernel_case c = {0};
         kernel_case_output(&c, m->op, backward ? in : out);
-        if (backward) kernel_case_input(&c, out, SN_REAL);
-        kernel_case_input(&c, in, SN_REAL);
-        if (backward) kernel_case_input(&c, out, SN_REAL);
+        c.node.dtype = o->map;
+        if (backward) kernel_case_input(&c, out, o->map);
+        kernel_case_input(&c, in, o->map);
+        if (backward) kernel_case_input(&c, out, o->map);
         if (m->more) {
             in.c = m->more;
-            kernel_case_input(&c, in, SN_REAL);
+            kernel_case_input(&c, in, o->map);
             moved += sn_shape_elements(in);
         }
         if (m->groups)
@@ -276,7 +297,7 @@ static void bench_moves(const options *o)
         char shape[96];
         snprintf(shape, sizeof shape, "%dx%dx%d -> %dx%dx%d %s", m->side, m->side, m->channels, m->out, m->out, (int)out.c, m->note);
         double seconds = time_case(&c, o, shape);
-        if (seconds > 0) printf("  %7.1f GB/s\n", 4e-9 * (double)(backward ? 2 * moved : moved) / seconds);
+        if (seconds > 0) printf("  %7.1f GB/s\n", giga_bytes(backward ? 2 * moved : moved, o) / seconds);
     }
 }
 
@@ -291,10 +312,12 @@ int main(int count, char **arguments)
             o.batch = atoll(value), i++;
         else if (strcmp(argument, "--seconds") == 0)
             o.seconds = atof(value), i++;
+        else if (strcmp(argument, "--bf16") == 0)
+            o.map = SN_BF16;
         else if (argument[0] != '-')
             o.word = argument;
         else {
-            fprintf(stderr, "usage: bench_kernels [--threads N] [--batch N] [--seconds S] [word]\n");
+            fprintf(stderr, "usage: bench_kernels [--threads N] [--batch N] [--seconds S] [--bf16] [word]\n");
             return SENET_USAGE;
         }
     }

@@ -1,9 +1,9 @@
 /* narrow_check.h - vector_check.h for kernels on narrow tensors: every kernel of storage SN_BF16 of every ISA level of this
  * processor, and the plain narrow kernel, against the plain kernel in double.
  *
- * The case says by the dtypes of its node and inputs what is stored as bf16 (narrow_stored sets them).  All reals, weights too, are
- * drawn as values that bf16 has, so that the double kernel sees the same numbers and a kernel may pack its weights as bf16.  What
- * is left are the roundings of float sums, as in vector_check.h, and, where the output is bf16, half a unit of it.
+ * The case says by the dtypes of its node and inputs what is stored as bf16 (narrow_stored sets them).  All reals, weights too,
+ * are drawn as values that bf16 has, so that the double kernel sees the same numbers and a kernel may pack its weights as bf16.
+ * What is left are the roundings of float sums, as in vector_check.h, and, where the output is bf16, half a unit of it.
  *
  * A squeeze beside the output is of the values before they are rounded: it is held against the mean of the double kernel's.
  */
@@ -47,8 +47,8 @@ static inline size_t narrow_output_bytes(const vector_case *c)
     return (size_t)sn_shape_elements(c->call.node.shape) * sn_dtype_bytes(c->call.node.dtype, SN_FLOAT);
 }
 
-/* Runs one kernel on the case as it is stored (SN_FLOAT), or all in double; the result is malloc'ed.  *refusal is set where the kernel
- * does not take the call.  alias >= 0: the output is written over that input. */
+/* Runs one kernel on the case as it is stored (SN_FLOAT), or all in double; the result is malloc'ed.  *refusal is set where the
+ * kernel does not take the call.  alias >= 0: the output is written over that input. */
 static inline void *narrow_run(const vector_case *given, const sn_kernel *kernel, sn_precision precision, int threads,
                                bool absolute, int alias, vector_squeeze *squeeze, const char **refusal)
 {
@@ -96,7 +96,8 @@ static inline double narrow_sum_error(const vector_case *c, const char *kernel, 
     return vector_growth(kernel) * c->error_per_term * (c->absolute > 0 ? c->absolute : fabs(terms[i]) + 1);
 }
 
-static inline void narrow_compare(const vector_case *c, const char *kernel, const void *got, const double *want, const double *terms)
+static inline void narrow_compare(const vector_case *c, const char *kernel, const void *got, const double *want,
+                                  const double *terms)
 {
     bool narrow = c->call.node.dtype == SN_BF16;
     for (int64_t i = 0; i < sn_shape_elements(c->call.node.shape); i++) {
@@ -125,7 +126,8 @@ static inline void narrow_check_squeeze(const vector_case *c, const sn_kernel *k
     for (int threads = 1; threads <= 3; threads++) {
         squeeze.values = vector_block(bytes);
         void *got = narrow_run(c, kernel, SN_FLOAT, threads, false, -1, &squeeze, &refusal);
-        if (memcmp(got, output, narrow_output_bytes(c)) != 0) fail_msg("%s, %s: other bits with a squeeze", kernel->name, c->title);
+        if (memcmp(got, output, narrow_output_bytes(c)) != 0)
+            fail_msg("%s, %s: other bits with a squeeze", kernel->name, c->title);
         free(got);
         if (first && memcmp(first, squeeze.values, bytes) != 0)
             fail_msg("%s, %s: %d threads squeeze to other bits", kernel->name, c->title, threads);
@@ -151,7 +153,8 @@ static inline void narrow_check_squeeze(const vector_case *c, const sn_kernel *k
     free(first);
 }
 
-static inline void narrow_check_kernel(const vector_case *c, const sn_kernel *kernel, void *got, const double *want, const double *terms)
+static inline void narrow_check_kernel(const vector_case *c, const sn_kernel *kernel, void *got, const double *want,
+                                       const double *terms)
 {
     const char *refusal;
     narrow_compare(c, kernel->name, got, want, terms);
@@ -165,7 +168,8 @@ static inline void narrow_check_kernel(const vector_case *c, const sn_kernel *ke
     for (int i = 0; i < c->call.node.inputs_count; i++) {
         if (!(c->in_place >> i & 1)) continue;
         void *again = narrow_run(c, kernel, SN_FLOAT, 2, false, i, NULL, &refusal);
-        if (memcmp(got, again, narrow_output_bytes(c)) != 0) fail_msg("%s, %s: other bits over input %d", kernel->name, c->title, i);
+        if (memcmp(got, again, narrow_output_bytes(c)) != 0)
+            fail_msg("%s, %s: other bits over input %d", kernel->name, c->title, i);
         free(again);
     }
 }
@@ -192,7 +196,8 @@ static inline void narrow_check(const vector_case *c)
             narrow_check_kernel(c, kernels[k], got, want, terms);
             free(got);
         }
-        if (took == 0) fail_msg("%s, %s: no kernel on bf16 takes it: %s", sn_cpu_isa_name(isa), c->title, refusal ? refusal : "none");
+        if (took == 0)
+            fail_msg("%s, %s: no kernel on bf16 takes it: %s", sn_cpu_isa_name(isa), c->title, refusal ? refusal : "none");
     }
     free(terms);
     free(want);

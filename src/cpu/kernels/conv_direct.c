@@ -1,7 +1,7 @@
 /* conv_direct.c - convolution summed directly, forward and backward-data, for any kernel size, stride up to 4, padding and groups.
  *
- * See conv_plan.h for the way the work is cut and conv_tiles.h for the inner loops.  Activations are read where they are, in rows
- * of pixels; only the weights are packed.  A task takes a block of pixels and some panels of output channels:
+ * See conv_plan.h for the way the work is cut and conv_tiles.h for the inner loops.  Maps are floats or bf16 (conv_values.h), read
+ * where they are, in rows of pixels; only the weights are packed.  A task takes a block of pixels and some panels of output channels:
  *
  *     for each pass of the sum          the block's share of the input stays in the L2 cache,
  *         for each panel                its weights too, fetched while the panel before is multiplied,
@@ -11,24 +11,29 @@
  * Memory: reads the input once per panel split (normally once), writes the output once; weights are re-read from the cache.
  */
 #include "cpu/kernels/activate.h"
-#include "cpu/kernels/conv_plan.h"
+#include "cpu/kernels/conv_pack.h"
 #include "cpu/kernels/conv_tiles.h"
-#include "cpu/kernels/copy.h"
 #include "cpu/kernels/squeeze_sums.h"
-#include "cpu/kernels/transpose.h"
 
 static conv_plan plan_of(const sn_kernel_call *call)
 {
     const sn_conv_attrs *attrs = &call->node->attrs.u.conv;
     sn_shape in = call->input_nodes[0]->shape, weight = call->input_nodes[1]->shape, out = call->node->shape;
-    return call->node->op == SN_OP_conv2d ? conv_plan_forward(attrs, in, weight, out, call->squeeze_node != NULL)
-                                          : conv_plan_backward(attrs, in, weight, out);
+    conv_plan plan = call->node->op == SN_OP_conv2d ? conv_plan_forward(attrs, in, weight, out, call->squeeze_node != NULL)
+                                                    : conv_plan_backward(attrs, in, weight, out);
+    if (call->input_nodes[0]->dtype != CONV_VALUES) conv_plan_convert(&plan);
+    return plan;
 }
+
+static bool is_map(sn_dtype dtype) { return dtype == SN_REAL || dtype == SN_STORED; }
 
 static const char *refuse(const sn_kernel_call *call)
 {
     sn_shape weight = call->input_nodes[1]->shape;
+    const sn_node *residual = call->node->inputs_count > 3 ? call->input_nodes[3] : NULL;
     if (call->precision != SN_FLOAT) return "not single precision";
+    if (!is_map(call->input_nodes[0]->dtype) || !is_map(call->node->dtype)) return "a map is stored otherwise";
+    if (residual && residual->dtype != SN_STORED) return "the residual is stored otherwise";
     if (weight.n * weight.h > PLAN_TAPS) return "kernel larger than 11x11";
     if (call->node->attrs.u.conv.stride > 4) return "stride above 4";
     return NULL;
@@ -50,37 +55,28 @@ static bool squeezes(const sn_kernel_call *call)
            (plan.groups == 1 || plan.group_out % VF == 0);
 }
 
-/* ---- scratch memory: the copied blocks of the workers, then the sums of the squeeze ---- */
+/* ---- scratch memory: the workers' copied blocks and sums so far, then the sums of the squeeze ---- */
 
-static size_t copies_bytes(const conv_plan *p, int threads)
+typedef struct conv_scratch {
+    size_t copy_bytes, sums_bytes; /* of a worker */
+    size_t squeeze;                /* where its sums begin */
+} conv_scratch;
+
+static conv_scratch scratch_of(const sn_kernel_call *call, const conv_plan *p)
 {
-    return sn_align((size_t)p->buffer_floats * (size_t)threads * sizeof(float), SN_ALIGNMENT);
+    conv_scratch s = {.copy_bytes = sn_align((size_t)p->buffer_floats * sizeof(conv_value), SN_ALIGNMENT)};
+    bool several = false;
+    for (int k = 0; k < p->phases_count; k++) several |= p->phases[k].passes > 1;
+    if (sn_dtype_is_narrow(call->node->dtype) && several) /* else y itself has the sums between passes */
+        s.sums_bytes = (size_t)(p->block_images * p->block_rows * p->block_cols) * PANEL * sizeof(float);
+    s.squeeze = (s.copy_bytes + s.sums_bytes) * (size_t)call->threads;
+    return s;
 }
 
 static size_t scratch_bytes(const sn_kernel_call *call)
 {
     conv_plan plan = plan_of(call);
-    return copies_bytes(&plan, call->threads) + squeeze_bytes(call, plan.blocks_y * plan.blocks_x);
-}
-
-/* ---- weights: [group][panel][phase][tap][input channel][width]; a panel is PANEL wide, a group's last one as many vectors as
- * it needs, with zeros behind its channels ---- */
-
-typedef struct conv_panel {
-    int64_t group, in, out; /* first channels of the group's input and of the panel's output, in the tensors */
-    int64_t channels;
-    int width;              /* floats of a packed row */
-    int64_t packed;         /* where its weights begin */
-} conv_panel;
-
-static conv_panel panel_at(const conv_plan *p, int64_t index)
-{
-    int64_t group = index / p->group_panels, first = index % p->group_panels * PANEL;
-    conv_panel panel = {.group = group, .in = group * p->group_in, .out = group * p->group_out + first,
-                        .channels = sn_min64(PANEL, p->group_out - first),
-                        .packed = group * p->group_floats + first * p->steps};
-    panel.width = (int)sn_ceil_div(panel.channels, VF) * VF;
-    return panel;
+    return scratch_of(call, &plan).squeeze + squeeze_bytes(call, plan.blocks_y * plan.blocks_x);
 }
 
 static size_t packed_bytes(const sn_kernel_call *call)
@@ -89,69 +85,23 @@ static size_t packed_bytes(const sn_kernel_call *call)
     return (size_t)(plan.groups * plan.group_floats) * sizeof(float);
 }
 
-typedef struct pack_job {
-    conv_plan plan;
-    const float *weight; /* HWIO of the convolution */
-    float *packed;
-} pack_job;
-
-static void pack_forward(void *context, int64_t index, int worker)
-{
-    (void)worker;
-    const pack_job *job = context;
-    const conv_plan *p = &job->plan;
-    conv_panel panel = panel_at(p, index);
-    float *to = job->packed + panel.packed;
-    for (int t = 0; t < p->taps_count; t++) {
-        int64_t tap = p->taps[t].ky * p->kernel_w + p->taps[t].kx;
-        const float *from = job->weight + tap * p->group_in * p->weight_out + panel.out;
-        for (int64_t c = 0; c < p->group_in; c++, to += panel.width, from += p->weight_out) {
-            copy_floats(to, from, panel.channels);
-            clear_floats(to + panel.channels, panel.width - panel.channels);
-        }
-    }
-}
-
-/* rows x cols floats, at most VF each, from rows that lie `stride` apart to columns that do: zeros up to VF columns. */
-static void transpose_floats(const float *from, int64_t stride, int64_t rows, int64_t cols, float *to, int64_t to_stride)
-{
-    vf square[VF];
-    for (int64_t i = 0; i < VF; i++) square[i] = i < rows ? vf_load_n(from + i * stride, cols) : (vf){0};
-    vf_transpose(square);
-    for (int64_t i = 0; i < cols; i++) vf_store(to + i * to_stride, square[i]);
-}
-
-/* Here "in" are the convolution's output channels (weight columns) and "out" its input channels (weight rows). */
-static void pack_backward(void *context, int64_t index, int worker)
-{
-    (void)worker;
-    const pack_job *job = context;
-    const conv_plan *p = &job->plan;
-    conv_panel panel = panel_at(p, index);
-    float *to = job->packed + panel.packed;
-    for (int t = 0; t < p->taps_count; t++, to += p->group_in * panel.width) {
-        int64_t tap = p->taps[t].ky * p->kernel_w + p->taps[t].kx;
-        const float *from = job->weight + (tap * p->group_out + panel.out - panel.group * p->group_out) * p->weight_out + panel.in;
-        for (int64_t c = 0; c < p->group_in; c += VF)
-            for (int64_t o = 0; o < panel.width; o += VF)
-                transpose_floats(from + o * p->weight_out + c, p->weight_out, sn_min64(VF, panel.channels - o),
-                                 sn_min64(VF, p->group_in - c), to + c * panel.width + o, panel.width);
-    }
-}
-
 static void pack(const sn_kernel_call *call, void *packed)
 {
-    pack_job job = {.plan = plan_of(call), .weight = call->inputs[1], .packed = packed};
-    int threads = job.plan.groups * job.plan.group_floats * 4 < SN_SMALL_BYTES ? 1 : call->threads;
-    sn_parallel_for(threads, job.plan.panels, call->node->op == SN_OP_conv2d ? pack_forward : pack_backward, &job);
+    conv_plan plan = plan_of(call);
+    conv_pack_weights(&plan, call->inputs[1], call->node->op != SN_OP_conv2d, call->threads, packed);
 }
 
 /* ---- a block ---- */
 
 typedef struct conv_run {
     conv_plan plan;
-    const float *in, *packed, *bias, *residual;
-    float *out, *scratch;
+    const void *in; /* floats or `stored` */
+    const float *packed, *bias;
+    const stored *residual;
+    void *out;
+    bool narrow;    /* out is `stored`, and that is narrow: sums between passes are kept elsewhere */
+    conv_scratch scratch;
+    char *memory;   /* scratch */
     sn_activation activation;
     squeeze_sums squeeze;
 } conv_run;
@@ -163,7 +113,7 @@ typedef struct conv_block {
 } conv_block;
 
 /* Copies the input of a block: rows outside the image are left out, columns outside are zero. */
-static void copy_block(const conv_run *run, const conv_block *b, float *buffer)
+static void copy_block(const conv_run *run, const conv_block *b, conv_value *buffer)
 {
     const conv_plan *p = &run->plan;
     int64_t cols = (b->x1 - b->x0 - 1) * p->step + p->right - p->left + 1, x = b->x0 * p->step + p->left;
@@ -171,11 +121,14 @@ static void copy_block(const conv_run *run, const conv_block *b, float *buffer)
     int64_t first = b->y0 * p->step + p->top, last = (b->y1 - 1) * p->step + p->bottom;
     for (int64_t n = b->n0; n < b->n1; n++)
         for (int64_t row = sn_max64(first, 0); row <= last && row < p->in_h; row++) {
-            float *to = buffer + (n - b->n0) * p->image_floats + (row - first) * p->row_floats;
-            const float *from = run->in + ((n * p->in_h + row) * p->in_w + x + before) * p->in_c;
-            clear_floats(to, before * p->in_c);
-            memcpy(to + before * p->in_c, from, (size_t)((end - before) * p->in_c) * sizeof(float));
-            clear_floats(to + end * p->in_c, (cols - end) * p->in_c);
+            conv_value *to = buffer + (n - b->n0) * p->image_floats + (row - first) * p->row_floats;
+            int64_t from = ((n * p->in_h + row) * p->in_w + x + before) * p->in_c, count = (end - before) * p->in_c;
+            memset(to, 0, (size_t)(before * p->in_c) * sizeof *to);
+            if (!p->converted)
+                memcpy(to + before * p->in_c, (const conv_value *)run->in + from, (size_t)count * sizeof *to);
+            else
+                convert_values(to + before * p->in_c, run->in, from, count);
+            memset(to + end * p->in_c, 0, (size_t)((cols - end) * p->in_c) * sizeof *to);
         }
 }
 
@@ -186,6 +139,7 @@ typedef struct conv_target {
     const conv_phase *phase;
     conv_panel panel;
     conv_tile tile;        /* all but the places */
+    float *sums;           /* not NULL: of the block's pixels, PANEL each, between passes */
     int64_t first_segment; /* of the pass, in the phase */
     ptrdiff_t origin;      /* of what tile.x points to, in the input */
     bool last;             /* pass */
@@ -194,24 +148,50 @@ typedef struct conv_target {
     bool ahead_pixels;     /* then the pixels of the next tile: the first panel reads them from memory */
 } conv_target;
 
-/* Panels whose last vector is not full: the tile works on a copy of its outputs. */
-static void compute_partial_tile(const conv_target *target, conv_tile *tile, int64_t pixels)
+/* Panels whose last vector is not full, and activations that tiles do not have: the tile works on a copy of its outputs. */
+static void compute_copied_tile(const conv_target *target, const conv_tile *tile, int64_t pixels)
 {
-    float y[MOST_TILE_ROWS * PANEL], residual[MOST_TILE_ROWS * PANEL];
+    float y[MOST_TILE_ROWS * PANEL];
+    stored residual[MOST_TILE_ROWS * PANEL];
     int64_t channels = target->panel.channels, width = target->panel.width;
-    float *out = tile->y;
     for (int64_t i = 0; i < pixels; i++) {
         vf_store(y + (i + 1) * width - VF, (vf){0});
-        vf_store(residual + (i + 1) * width - VF, (vf){0});
-        if (!tile->bias) copy_floats(y + i * width, out + i * tile->y_pixel, channels);
-        if (tile->residual) copy_floats(residual + i * width, tile->residual + i * tile->y_pixel, channels);
+        vs_store(residual + (i + 1) * width - VF, (vf){0});
+        if (!tile->bias) copy_floats(y + i * width, tile->y + i * tile->y_pixel, channels);
+        if (tile->residual) copy_values(residual + i * width, tile->residual + i * output_pixel(tile), channels);
     }
     conv_tile copy = *tile;
     copy.y = y;
+    copy.narrow = NULL;
     if (copy.residual) copy.residual = residual;
-    copy.y_pixel = width;
+    copy.y_pixel = copy.narrow_pixel = width;
     conv_tiles[width / VF - 1][pixels - 1](&copy);
-    for (int64_t i = 0; i < pixels; i++) copy_floats(out + i * tile->y_pixel, y + i * width, channels);
+    for (int64_t i = 0; i < pixels; i++) {
+        if (target->last && !clamp_is(target->run->activation)) sn_activate_row(y + i * width, channels, target->run->activation);
+        if (NARROWS && tile->narrow)
+            narrow_values(tile->narrow + i * tile->narrow_pixel, y + i * width, channels);
+        else
+            copy_floats(tile->y + i * tile->y_pixel, y + i * width, channels);
+    }
+}
+
+/* Where a tile's results go: into the output, or where that is narrow and passes are left, into the sums between passes. */
+static void place_outputs(const conv_target *target, conv_tile *tile, int64_t n, int64_t row, int64_t col)
+{
+    const conv_run *run = target->run;
+    const conv_plan *p = &run->plan;
+    const conv_block *b = target->block;
+    int64_t y = ((n * p->out_h + target->phase->row0 + row * p->out_step) * p->out_w + target->phase->col0 +
+                 col * p->out_step) * p->out_c + target->panel.out;
+    tile->residual = target->last && run->residual ? run->residual + y : NULL;
+    tile->narrow = NULL;
+    if (!NARROWS || !run->narrow) {
+        tile->y = (float *)run->out + y;
+        return;
+    }
+    int64_t pixel = ((n - b->n0) * p->block_rows + row - b->y0) * p->block_cols + col - b->x0;
+    if (target->sums) tile->y = target->sums + pixel * PANEL;
+    if (target->last) tile->narrow = (stored *)run->out + y;
 }
 
 /* `pixels` pixels that lie side by side from (n, row, col) on. */
@@ -220,25 +200,20 @@ static void compute_tile(conv_target *target, int64_t n, int64_t row, int64_t co
     const conv_run *run = target->run;
     const conv_plan *p = &run->plan;
     conv_tile *tile = &target->tile;
-    int64_t y = ((n * p->out_h + target->phase->row0 + row * p->out_step) * p->out_w + target->phase->col0 +
-                 col * p->out_step) * p->out_c + target->panel.out;
     tile->at = n * p->image_floats + row * p->step * p->row_floats + col * p->step * p->in_c - target->origin + target->panel.in;
-    tile->y = run->out + y;
-    tile->residual = target->last && run->residual ? run->residual + y : NULL;
+    place_outputs(target, tile, n, row, col);
     tile->squeeze = target->last ? squeeze_row(&run->squeeze, n, target->block->index) : NULL;
     if (tile->squeeze) tile->squeeze += target->panel.out;
     tile->ahead = tile->w; /* nothing new */
     if (target->tiles_done < target->ahead_parts)
         tile->ahead = target->ahead + target->tiles_done * target->ahead_floats;
     else if (target->ahead_pixels && tile->segments > 0)
-        tile->ahead = tile->x + (tile->at + tile->x_offset[0] + pixels * tile->x_pixel);
+        tile->ahead = (const float *)(const void *)(tile->x + (tile->at + tile->x_offset[0] + pixels * tile->x_pixel));
     target->tiles_done++;
-    if (target->panel.channels == target->panel.width)
+    if (target->panel.channels == target->panel.width && !(target->last && !clamp_is(run->activation)))
         conv_tiles[target->panel.width / VF - 1][pixels - 1](tile);
     else
-        compute_partial_tile(target, tile, pixels);
-    if (target->last && !clamp_is(run->activation))
-        for (int64_t i = 0; i < pixels; i++) sn_activate_row(tile->y + i * tile->y_pixel, target->panel.channels, run->activation);
+        compute_copied_tile(target, tile, pixels);
 }
 
 /* A row of the block, without the segments that fall outside the image, in tiles of nearly equal size. */
@@ -252,7 +227,7 @@ static void compute_row(conv_target *target, int64_t n, int64_t row, const conv_
     while (first < last && in_row + rows[last - 1] >= p->in_h) last--;
     target->tile.segments = last - first;
     target->tile.x_offset = pass->x_offset + first;
-    target->tile.w = pass->w + first * phase->length * target->panel.width;
+    target->tile.w = pass->w + first * phase->segment_steps * target->panel.width;
     int64_t x0 = target->block->x0, x1 = sn_min64(target->block->x1, phase->cols);
     int64_t most = tile_rows[target->panel.width / VF - 1];
     int64_t tiles = sn_ceil_div(x1 - x0, most), size = (x1 - x0) / tiles, larger = (x1 - x0) % tiles;
@@ -268,17 +243,18 @@ static void compute_row(conv_target *target, int64_t n, int64_t row, const conv_
 /* The part of a panel's weights that a pass sees. */
 typedef struct conv_pass {
     int64_t first_segment, segments;
-    int64_t offset, length; /* the floats of each segment */
-    int64_t step;           /* of the panel's packed weights */
+    int64_t offset, length; /* the values of each segment */
+    int64_t steps, step;    /* of each segment; the first, in the panel's packed weights */
 } conv_pass;
 
-static conv_pass pass_at(const conv_plan *p, const conv_phase *phase, int64_t index)
+static conv_pass pass_at(const conv_phase *phase, int64_t index)
 {
     conv_pass pass = {.first_segment = index / phase->chunks * phase->pass_segments,
                       .offset = index % phase->chunks * phase->chunk_length};
     pass.segments = sn_min64(phase->pass_segments, phase->segments - pass.first_segment);
     pass.length = sn_min64(phase->chunk_length, phase->length - pass.offset);
-    pass.step = phase->first_tap * p->group_in + pass.first_segment * phase->length + pass.offset;
+    pass.steps = sn_ceil_div(pass.length, STEP_VALUES);
+    pass.step = phase->first_step + pass.first_segment * phase->segment_steps + pass.offset / STEP_VALUES;
     return pass;
 }
 
@@ -292,7 +268,7 @@ static void look_ahead(conv_target *target, const conv_pass *pass, bool first_pa
     if (!next_pass) return;
     conv_panel panel = panel_at(p, next_panel);
     target->ahead = target->run->packed + panel.packed + next_pass->step * panel.width;
-    target->ahead_floats = pass->segments * pass->length * LINE_FLOATS;
+    target->ahead_floats = pass->segments * pass->steps * LINE_FLOATS;
     target->ahead_parts = sn_ceil_div(panel.width, LINE_FLOATS);
 }
 
@@ -330,24 +306,31 @@ static void compute_panel(conv_target *target, int64_t index, const conv_pass *p
     }
 }
 
-static void compute_block(const conv_run *run, const conv_block *block, const conv_phase *phase, const float *x, ptrdiff_t origin,
-                          int64_t first_panel, int64_t last_panel)
+/* Step i of a block: one pass of one panel.  Passes are the outer loop, so that a pass's share of the input stays in the cache; but
+ * where the sums between passes are kept for one panel, all of its passes come first. */
+typedef struct block_step {
+    int64_t pass, panel;
+} block_step;
+
+static block_step step_at(const conv_phase *phase, int64_t panels, int64_t i)
 {
-    const conv_plan *p = &run->plan;
-    conv_target target = {.run = run, .block = block, .phase = phase, .origin = origin};
-    target.tile.x = x;
-    target.tile.x_pixel = p->step * p->in_c;
-    target.tile.y_pixel = p->out_step * p->out_c;
-    for (int64_t k = 0; k < phase->passes; k++) {
-        target.last = k == phase->passes - 1;
-        conv_pass pass = pass_at(p, phase, k), next = pass_at(p, phase, target.last ? k : k + 1);
-        for (int64_t panel = first_panel; panel < last_panel; panel++) {
-            if (panel + 1 < last_panel)
-                look_ahead(&target, &pass, panel == first_panel, panel + 1, &pass);
-            else
-                look_ahead(&target, &pass, panel == first_panel, first_panel, target.last ? NULL : &next);
-            compute_panel(&target, panel, &pass, k == 0);
-        }
+    return NARROWS ? (block_step){i % phase->passes, i / phase->passes} : (block_step){i / panels, i % panels};
+}
+
+static void compute_block(conv_target *target, int64_t first_panel, int64_t last_panel)
+{
+    const conv_plan *p = &target->run->plan;
+    const conv_phase *phase = target->phase;
+    target->tile.x_pixel = p->step * p->in_c;
+    target->tile.narrow_pixel = p->out_step * p->out_c;
+    target->tile.y_pixel = NARROWS && target->run->narrow ? PANEL : p->out_step * p->out_c;
+    int64_t panels = last_panel - first_panel, steps = panels * phase->passes;
+    for (int64_t i = 0; i < steps; i++) {
+        block_step step = step_at(phase, panels, i), after = step_at(phase, panels, i + 1);
+        conv_pass pass = pass_at(phase, step.pass), next = pass_at(phase, after.pass);
+        target->last = step.pass == phase->passes - 1;
+        look_ahead(target, &pass, step.panel == 0, first_panel + after.panel, i + 1 < steps ? &next : NULL);
+        compute_panel(target, first_panel + step.panel, &pass, step.pass == 0);
     }
 }
 
@@ -363,31 +346,34 @@ static void compute_task(void *context, int64_t index, int worker)
     b.x1 = sn_min64(b.x0 + p->block_cols, p->phases[0].cols);
     b.y1 = sn_min64(b.y0 + p->block_rows, p->phases[0].rows);
     b.n1 = sn_min64(b.n0 + p->block_images, p->images);
-    const float *x = run->in;
-    ptrdiff_t origin = 0;
+    char *memory = run->memory + (run->scratch.copy_bytes + run->scratch.sums_bytes) * (size_t)worker;
+    conv_target target = {.run = run, .block = &b, .tile.x = run->in};
+    if (run->scratch.sums_bytes) target.sums = (float *)(void *)(memory + run->scratch.copy_bytes);
     if (p->copied) {
-        float *buffer = run->scratch + worker * p->buffer_floats;
+        conv_value *buffer = (conv_value *)(void *)memory;
         copy_block(run, &b, buffer);
-        x = buffer;
-        origin = b.n0 * p->image_floats + b.y0 * p->step * p->row_floats + b.x0 * p->step * p->in_c;
+        target.tile.x = buffer;
+        target.origin = b.n0 * p->image_floats + b.y0 * p->step * p->row_floats + b.x0 * p->step * p->in_c;
     }
-    for (int k = 0; k < p->phases_count; k++)
-        if (b.x0 < p->phases[k].cols && b.y0 < p->phases[k].rows)
-            compute_block(run, &b, &p->phases[k], x, origin, split * p->panels_each,
-                          sn_min64(p->panels, (split + 1) * p->panels_each));
+    for (int k = 0; k < p->phases_count; k++) {
+        target.phase = &p->phases[k];
+        if (b.x0 < target.phase->cols && b.y0 < target.phase->rows)
+            compute_block(&target, split * p->panels_each, sn_min64(p->panels, (split + 1) * p->panels_each));
+    }
 }
 
 static void run(const sn_kernel_call *call)
 {
     conv_run run = {.plan = plan_of(call), .in = call->inputs[0], .packed = call->packed, .out = call->output,
-                    .scratch = call->scratch};
+                    .narrow = sn_dtype_is_narrow(call->node->dtype), .memory = call->scratch};
+    run.scratch = scratch_of(call, &run.plan);
     if (call->node->op == SN_OP_conv2d) {
         run.bias = call_input(call, 2);
-        run.residual = call_input(call, 3);
+        run.residual = call_stored(call, 3);
         run.activation = call->node->attrs.u.conv.activation;
     }
     const conv_plan *p = &run.plan;
-    run.squeeze = squeeze_begin(call, (float *)((char *)call->scratch + copies_bytes(p, call->threads)), p->blocks_y * p->blocks_x);
+    run.squeeze = squeeze_begin(call, (float *)(void *)(run.memory + run.scratch.squeeze), p->blocks_y * p->blocks_x);
     int64_t macs = p->images * p->out_h * p->out_w * p->out_c * p->steps / (p->out_step * p->out_step);
     int threads = macs < SN_SMALL_MACS ? 1 : call->threads;
     sn_parallel_for(threads, p->blocks_n * p->blocks_y * p->blocks_x * p->panel_splits, compute_task, &run);
@@ -399,6 +385,7 @@ static void run(const sn_kernel_call *call)
     const sn_kernel SN_KERNEL_SYMBOL(base) = {                                                                       \
         .name = SN_KERNEL_NAME(base),                                                                                \
         .op = kind,                                                                                                  \
+        .storage = SN_STORED,                                                                                        \
         .refuse = refusal,                                                                                           \
         .scratch_bytes = scratch_bytes,                                                                              \
         .packed_bytes = packed_bytes,                                                                                \

@@ -8,10 +8,12 @@
  * that reach that parity.
  *
  * In NHWC the taps of one kernel row read floats that lie together: a segment.  A 3x3 convolution is a sum over three segments of
- * 3 C floats, a 1x1 over one of C.  The sum is cut into passes of at most PASS_STEPS floats, so that the weights of a panel (the
+ * 3 C floats, a 1x1 over one of C.  A step multiplies STEP_VALUES of them (conv_values.h; where maps are narrow, a float
+ * here is one of their values).  The sum is cut into passes of at most PASS_STEPS steps, so that the weights of a panel (the
  * output channels of one register tile) stay in the cache while a block of pixels passes over them.
  * The map is cut into blocks of about BLOCK_PIXELS pixels.  Where columns are padded, a task copies the input of its block
- * between columns of zeros; else it reads the tensor.  Kernel rows that fall outside the image are left out of the sum.
+ * between columns of zeros, or as values of the type that is multiplied; else it reads the tensor.  Kernel rows that fall
+ * outside the image are left out of the sum.
  * Every output is one sum in a fixed order (pass, segment, float), so neither blocks nor threads change the bits.
  */
 #ifndef SN_CPU_KERNELS_CONV_PLAN_H
@@ -19,7 +21,7 @@
 
 #include <assert.h>
 
-#include "cpu/kernels/tile_sizes.h"
+#include "cpu/kernels/conv_values.h"
 
 enum {
     PLAN_TAPS = 121,     /* kernels up to 11x11 */
@@ -29,7 +31,7 @@ enum {
     BLOCK_PIXELS = 196,  /* with 512 channels 400 KB: with a panel they fit into an L2 of 1 MB */
     FEWEST_PIXELS = 28,  /* of a block; smaller maps are taken together as one row of pixels */
     COPIED_ROWS = 4,     /* at least, as neighbouring blocks copy the rows between them twice */
-    BAND_FLOATS = 98304  /* most of a copied block: 384 KB */
+    BAND_FLOATS = 98304 * STEP_VALUES /* most of a copied block: 384 KB */
 };
 
 typedef struct conv_tap {
@@ -42,6 +44,7 @@ typedef struct conv_phase {
     int64_t rows, cols; /* output pixels of this phase */
     int first_tap, taps, first_segment, segments;
     int64_t length;     /* of a segment */
+    int64_t segment_steps, first_step; /* rows of packed weights: of a segment, and where the phase's begin */
     int64_t passes;
     int64_t pass_segments;        /* whole segments of a pass, or, where chunks > 1, one chunk of one segment */
     int64_t chunks, chunk_length;
@@ -60,12 +63,14 @@ typedef struct conv_plan {
     int top, left, bottom, right;        /* tap offsets reach from here to there */
     int64_t group_panels, panels;        /* panels in a group, and in all */
     int64_t steps;                       /* input floats that a group's weights see, over all phases */
-    int64_t group_floats;                /* packed weights of a group */
+    int64_t packed_steps;                /* rows of a panel's packed weights */
+    int64_t group_floats;                /* packed words of a group */
     /* a block: some images, or some rows of one, or some columns of one row */
     int64_t block_images, block_rows, block_cols, blocks_n, blocks_y, blocks_x;
     int64_t panel_splits, panels_each;   /* a task: a block and some of the panels */
     bool alike; /* an image is cut in the same way in every batch */
     /* where a tile reads: the tensor, or a copied block */
+    bool converted; /* the input is not of the type that is multiplied */
     bool copied;
     int64_t image_floats, row_floats, buffer_floats;
 } conv_plan;
@@ -87,9 +92,10 @@ static inline void conv_plan_segments(conv_plan *p, conv_phase *phase, int *segm
     phase->segments = phase->taps / joined; /* every row has the same columns */
     for (int s = 0; s < phase->segments; s++) p->segment_row[(*segments_count)++] = p->taps[phase->first_tap + s * joined].row;
     phase->length = joined * p->group_in;
-    phase->chunks = sn_ceil_div(phase->length, PASS_STEPS);
+    phase->segment_steps = sn_ceil_div(phase->length, STEP_VALUES);
+    phase->chunks = sn_ceil_div(phase->length, PASS_STEPS * STEP_VALUES);
     phase->chunk_length = sn_ceil_div(sn_ceil_div(phase->length, phase->chunks), LINE_FLOATS) * LINE_FLOATS;
-    phase->pass_segments = phase->chunks > 1 ? 1 : PASS_STEPS / phase->length;
+    phase->pass_segments = phase->chunks > 1 ? 1 : PASS_STEPS * STEP_VALUES / phase->length;
     phase->passes = phase->chunks * sn_ceil_div(phase->segments, phase->pass_segments);
     if (phase->passes == 0) phase->passes = 1; /* nothing reaches these pixels: an empty sum */
 }
@@ -104,11 +110,17 @@ static inline void conv_plan_sum(conv_plan *p)
         p->bottom = t == 0 || tap->row > p->bottom ? tap->row : p->bottom;
         p->right = t == 0 || tap->col > p->right ? tap->col : p->right;
     }
-    for (int k = 0; k < p->phases_count; k++) conv_plan_segments(p, &p->phases[k], &segments);
+    p->packed_steps = 0;
+    for (int k = 0; k < p->phases_count; k++) {
+        conv_phase *phase = &p->phases[k];
+        conv_plan_segments(p, phase, &segments);
+        phase->first_step = p->packed_steps;
+        p->packed_steps += phase->segments * phase->segment_steps;
+    }
     p->group_panels = sn_ceil_div(p->group_out, PANEL);
     p->panels = p->groups * p->group_panels;
     p->steps = p->taps_count * p->group_in;
-    p->group_floats = p->steps * sn_ceil_div(p->group_out, VF) * VF;
+    p->group_floats = p->packed_steps * sn_ceil_div(p->group_out, VF) * VF;
 }
 
 /* ---- blocks and tasks ---- */
@@ -119,7 +131,8 @@ static inline void conv_plan_layout(conv_plan *p)
 {
     int64_t cols = (p->block_cols - 1) * p->step + p->right - p->left + 1;
     p->row_floats = p->copied ? cols * p->in_c : p->in_w * p->in_c;
-    if (p->copied && p->row_floats % 1024 == 0) p->row_floats += LINE_FLOATS; /* keep rows out of each other's cache sets */
+    if (p->copied && p->row_floats % (1024 * STEP_VALUES) == 0) /* keep rows out of each other's cache sets */
+        p->row_floats += LINE_FLOATS * STEP_VALUES;
     p->image_floats = (p->copied ? conv_plan_buffer_rows(p) : p->in_h) * p->row_floats;
     p->buffer_floats = p->copied ? p->block_images * p->image_floats : 0;
 }
@@ -138,7 +151,7 @@ static inline void conv_plan_blocks(conv_plan *p)
     int64_t rows = p->phases[0].rows, cols = p->phases[0].cols; /* the first phase is the largest */
     assert(p->images > 0 && rows > 0 && cols > 0);              /* the shape rules leave no empty tensor */
     int64_t images = p->alike ? 1 : p->images;
-    p->copied = p->left < 0 || (cols - 1) * p->step + p->right >= p->in_w;
+    p->copied = p->converted || p->left < 0 || (cols - 1) * p->step + p->right >= p->in_w;
     p->block_cols = sn_ceil_div(cols, cols > BLOCK_PIXELS + FEWEST_PIXELS ? sn_ceil_div(cols, BLOCK_PIXELS) : 1);
     p->block_rows = sn_min64(rows, sn_max64(p->copied ? COPIED_ROWS : 1, BLOCK_PIXELS / p->block_cols));
     p->block_images = sn_max64(1, sn_min64(images, BLOCK_PIXELS / (rows * cols)));
@@ -174,6 +187,13 @@ static inline void conv_plan_finish(conv_plan *p)
             const conv_tap *tap = &p->taps[phase->first_tap + s * (phase->taps / phase->segments)];
             p->segment_offset[phase->first_segment + s] = (tap->row - top) * p->row_floats + (tap->col - left) * p->in_c;
         }
+}
+
+/* The same for an input that is not of the type that is multiplied. */
+static inline void conv_plan_convert(conv_plan *p)
+{
+    p->converted = true;
+    conv_plan_finish(p);
 }
 
 /* ---- the two geometries ---- */

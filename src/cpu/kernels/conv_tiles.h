@@ -1,5 +1,5 @@
 /* conv_tiles.h - the register tiles of the dense convolutions: some pixels of one row times up to TILE_VECTORS vectors of output
- * channels (a panel), summed over runs of input floats that lie together in memory.
+ * channels (a panel), summed over runs of input values that lie together in memory: floats, or bf16 in pairs (conv_values.h).
  *
  * Seven pixels suit the maps of the ImageNet networks, 56, 28, 14 and 7 wide, and the cache: pixels 4 KB apart share a set, and
  * seven of them leave a way for the weights.  Only the weights are packed; pixels are read where they are.
@@ -8,32 +8,60 @@
 #define SN_CPU_KERNELS_CONV_TILES_H
 
 #include "cpu/kernels/clamp.h"
-#include "cpu/kernels/tile_sizes.h"
+#include "cpu/kernels/conv_values.h"
 
 typedef struct conv_tile {
-    const float *x; /* a tensor or its copy; the first pixel of segment s is at x + at + x_offset[s] */
+    const conv_value *x; /* a tensor or its copy; the first pixel of segment s is at x + at + x_offset[s] */
     ptrdiff_t at, x_pixel;
     const ptrdiff_t *x_offset;
-    int64_t segments, length; /* `length` floats of a segment lie together */
-    const float *w;           /* [segment][length][vectors * VF] */
+    int64_t segments, length; /* `length` values of a segment lie together */
+    const float *w;           /* [segment][step][vectors * VF]: floats or pairs of bf16 */
     const float *ahead;       /* weights that later tiles read: fetched a cache line a step */
     const float *bias;        /* NULL: adds to what is in y */
     float *y;                 /* the first pixel; the sums are added to bias or y, then the residual, then the activation */
-    const float *residual;    /* like y, or NULL */
+    const stored *residual;   /* like y, or like `narrow` where maps are narrow; or NULL */
     ptrdiff_t y_pixel;
     float *squeeze;           /* NULL, or sums over pixels: what is stored to y is added to them */
     sn_activation activation; /* SN_IDENTITY, SN_RELU or SN_RELU6 */
+    stored *narrow;           /* where maps are narrow and this is not NULL, results are stored here, y has the sums so far */
+    ptrdiff_t narrow_pixel;   /* of `narrow` and the residual */
 } conv_tile;
+
+/* Of the output tensor, and so of the residual. */
+SN_INLINE ptrdiff_t output_pixel(const conv_tile *t) { return NARROWS ? t->narrow_pixel : t->y_pixel; }
 
 /* y and the residual are needed when the sums are done: their cache lines come meanwhile. */
 SN_INLINE void fetch_outputs(const conv_tile *t, int pixels, int vectors)
 {
-    SN_UNROLL for (int i = 0; i < pixels; i++)
-        SN_UNROLL for (int c = 0; c < vectors * VF; c += LINE_FLOATS) __builtin_prefetch(t->y + i * t->y_pixel + c, 1);
+    enum { LINE = 64 / sizeof(stored) };
+    ptrdiff_t pixel = output_pixel(t);
+    if (!NARROWS || !t->narrow || !t->bias)
+        SN_UNROLL for (int i = 0; i < pixels; i++)
+            SN_UNROLL for (int c = 0; c < vectors * VF; c += LINE_FLOATS) __builtin_prefetch(t->y + i * t->y_pixel + c, 1);
+    if (NARROWS && t->narrow)
+        SN_UNROLL for (int i = 0; i < pixels; i++)
+            SN_UNROLL for (int c = 0; c < vectors * VF; c += LINE) __builtin_prefetch(t->narrow + i * pixel + c, 1);
     if (!t->residual) return;
     SN_UNROLL for (int i = 0; i < pixels; i++)
-        SN_UNROLL for (int c = 0; c < vectors * VF; c += LINE_FLOATS) __builtin_prefetch(t->residual + i * t->y_pixel + c, 0);
+        SN_UNROLL for (int c = 0; c < vectors * VF; c += LINE) __builtin_prefetch(t->residual + i * pixel + c, 0);
 }
+
+/* The last value of an odd segment has no partner: it is multiplied as a pair with 0, which its weight, too, has for one. */
+#if SN_PAIRS
+#define ADD_LAST_VALUE(PIXELS, VECTORS)                                                                              \
+    if (t->length % STEP_VALUES) {                                                                                   \
+        conv_value last[PIXELS][STEP_VALUES];                                                                        \
+        SN_UNROLL for (int i = 0; i < PIXELS; i++)                                                                   \
+        {                                                                                                            \
+            last[i][0] = (i < 5 ? x0 : i < 10 ? x5 : x10)[i % 5 * pixel];                                            \
+            last[i][1] = 0;                                                                                          \
+        }                                                                                                            \
+        EACH_SUM(PIXELS, VECTORS) add_step(&sum[i][v], last[i], vf_load(w + v * VF));                                \
+        w += VECTORS * VF;                                                                                           \
+    }
+#else
+#define ADD_LAST_VALUE(PIXELS, VECTORS)
+#endif
 
 /* Five pixels share a base pointer, as offsets of one to four strides are cheap; a pointer each would not fit into the registers.
  * The empty asm keep the compiler from making pointers of them all, and from making the addresses of the end early. */
@@ -47,17 +75,19 @@ SN_INLINE void fetch_outputs(const conv_tile *t, int pixels, int vectors)
         const float *w = t->w, *ahead = t->ahead;                                                                    \
         for (int64_t s = 0; s < t->segments; s++) {                                                                  \
             ptrdiff_t pixel = t->x_pixel;                                                                            \
-            const float *x0 = t->x + (t->at + t->x_offset[s]), *x5 = x0, *x10 = x0;                                  \
+            const conv_value *x0 = t->x + (t->at + t->x_offset[s]), *x5 = x0, *x10 = x0;                             \
             if (PIXELS > 5) x5 += 5 * pixel;                                                                         \
             if (PIXELS > 10) x10 += 10 * pixel;                                                                      \
             __asm__("" : "+r"(x0), "+r"(x5), "+r"(x10), "+r"(pixel));                                                \
-            for (int64_t k = t->length; k > 0; k--, x0++, x5++, x10++, w += VECTORS * VF, ahead += LINE_FLOATS) {    \
+            for (int64_t k = t->length / STEP_VALUES; k > 0; k--, ahead += LINE_FLOATS) {                            \
                 vf weight[VECTORS];                                                                                  \
                 __builtin_prefetch(ahead, 0, 1);                                                                     \
                 SN_UNROLL for (int v = 0; v < VECTORS; v++) weight[v] = vf_load(w + v * VF);                         \
                 EACH_SUM(PIXELS, VECTORS)                                                                            \
-                add_product(&sum[i][v], (i < 5 ? x0 : i < 10 ? x5 : x10) + i % 5 * pixel, weight[v]);                \
+                add_step(&sum[i][v], (i < 5 ? x0 : i < 10 ? x5 : x10) + i % 5 * pixel, weight[v]);                   \
+                x0 += STEP_VALUES, x5 += STEP_VALUES, x10 += STEP_VALUES, w += VECTORS * VF;                         \
             }                                                                                                        \
+            ADD_LAST_VALUE(PIXELS, VECTORS)                                                                          \
         }                                                                                                            \
         __asm__("" : "+r"(t));                                                                                       \
         if (t->bias)                                                                                                 \
@@ -65,12 +95,15 @@ SN_INLINE void fetch_outputs(const conv_tile *t, int pixels, int vectors)
         else                                                                                                         \
             EACH_SUM(PIXELS, VECTORS) sum[i][v] += vf_load(t->y + i * t->y_pixel + v * VF);                          \
         if (t->residual)                                                                                             \
-            EACH_SUM(PIXELS, VECTORS) sum[i][v] += vf_load(t->residual + i * t->y_pixel + v * VF);                   \
+            EACH_SUM(PIXELS, VECTORS) sum[i][v] += vs_load(t->residual + i * output_pixel(t) + v * VF);              \
         if (t->activation != SN_IDENTITY)                                                                            \
             EACH_SUM(PIXELS, VECTORS) sum[i][v] = vf_at_least(sum[i][v], (vf){0});                                               \
         if (t->activation == SN_RELU6)                                                                               \
             EACH_SUM(PIXELS, VECTORS) sum[i][v] = vf_at_most(sum[i][v], vf_all(6));                                         \
-        EACH_SUM(PIXELS, VECTORS) vf_store(t->y + i * t->y_pixel + v * VF, sum[i][v]);                               \
+        if (NARROWS && t->narrow)                                                                                    \
+            EACH_SUM(PIXELS, VECTORS) vs_store(t->narrow + i * t->narrow_pixel + v * VF, sum[i][v]);                 \
+        else                                                                                                         \
+            EACH_SUM(PIXELS, VECTORS) vf_store(t->y + i * t->y_pixel + v * VF, sum[i][v]);                           \
         if (!t->squeeze) return;                                                                                     \
         SN_UNROLL for (int v = 0; v < VECTORS; v++)                                                                  \
         {                                                                                                            \

@@ -1,0 +1,52 @@
+/* conv_values.h - what the dense convolutions multiply: floats, or pairs of bf16.
+ *
+ * Where the processor multiplies pairs of bf16, the kernels on bf16 maps have two input values a step, x[k] and x[k + 1], and
+ * their two weights rounded to bf16 side by side in one word of a packed row; a float input is rounded as its block is copied.
+ * Elsewhere bf16 maps become floats as their blocks are copied, the weights stay float, and only the results are rounded.
+ */
+#ifndef SN_CPU_KERNELS_CONV_VALUES_H
+#define SN_CPU_KERNELS_CONV_VALUES_H
+
+#include "cpu/kernels/copy.h"
+#include "cpu/kernels/tile_sizes.h"
+
+#if SN_STORED_BF16 && defined(__AVX512BF16__)
+#define SN_PAIRS 1
+typedef uint16_t conv_value;
+#define CONV_VALUES SN_BF16
+enum { STEP_VALUES = 2 };
+#else
+#define SN_PAIRS 0
+typedef float conv_value;
+#define CONV_VALUES SN_REAL
+enum { STEP_VALUES = 1 };
+#endif
+
+#if SN_STORED_BF16
+enum { NARROWS = 1 }; /* results may be rounded to `stored` */
+#else
+enum { NARROWS = 0 };
+#endif
+
+/* sum += the values of a step at x times a vector of their weights */
+SN_INLINE void add_step(vf *sum, const conv_value *x, vf weight)
+{
+#if SN_PAIRS
+    typedef uint32_t pair __attribute__((aligned(2), may_alias));
+    __asm__("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(*sum) : "v"(weight), "m"(*(const pair *)x)); /* as in add_product */
+#else
+    add_product(sum, x, weight);
+#endif
+}
+
+/* `count` values of a map of the other type, from number `first` on: bf16 where floats are multiplied, floats where bf16 is. */
+static inline void convert_values(conv_value *to, const void *from, int64_t first, int64_t count)
+{
+#if SN_PAIRS
+    narrow_values(to, (const float *)from + first, count);
+#else
+    widen_values(to, (const stored *)from + first, count);
+#endif
+}
+
+#endif
