@@ -29,7 +29,7 @@ typedef struct step {
     double seconds;
 } step;
 
-enum { MOST_VIEWS = 48 };
+enum { MOST_VIEWS = 48, KEPT = -1 };
 
 struct sn_program {
     const sn_graph *graph;
@@ -39,6 +39,7 @@ struct sn_program {
     step *steps;
     size_t steps_count;
     const void **bound;       /* by node: what an input is bound to */
+    int32_t *released_by;     /* by node: the last step that reads a parameter, if all read it to prepare alone; else KEPT */
     void *constants, *packed; /* owned */
     size_t packed_bytes;
     sn_workspace *own_workspace;
@@ -239,6 +240,24 @@ static senet_status take_memory(sn_program *p)
     return sn_fail_memory(p->plan.constant_bytes + p->packed_bytes, "packed weights");
 }
 
+static void find_releases(sn_program *p)
+{
+    const sn_graph *graph = p->graph;
+    for (size_t i = 0; i < graph->nodes_count; i++) p->released_by[i] = KEPT;
+    for (size_t i = 0; i < p->steps_count; i++) {
+        const sn_node *node = &graph->nodes[p->steps[i].node];
+        for (int k = 0; k < node->inputs_count; k++)
+            if (node->inputs[k] != SN_NONE && graph->nodes[node->inputs[k]].op == SN_OP_param)
+                p->released_by[node->inputs[k]] = (int32_t)i;
+    }
+    for (size_t i = 0; i < p->steps_count; i++) {
+        const step *s = &p->steps[i];
+        const sn_node *node = &graph->nodes[s->node];
+        for (int k = 0; k < node->inputs_count; k++) /* a kernel that packs reads its weight no more when it runs */
+            if (node->inputs[k] != SN_NONE && !s->constant && !(s->packed_bytes && k == 1)) p->released_by[node->inputs[k]] = KEPT;
+    }
+}
+
 senet_status sn_program_create(const sn_graph *graph, const sn_program_options *options, sn_program **program)
 {
     senet_status status;
@@ -254,9 +273,10 @@ senet_status sn_program_create(const sn_graph *graph, const sn_program_options *
         if (p->options.threads == 0) p->options.threads = sn_default_threads();
         p->steps = calloc(n + 1, sizeof *p->steps);
         p->bound = calloc(n + 1, sizeof *p->bound);
+        p->released_by = malloc((n + 1) * sizeof *p->released_by);
         p->profile = calloc(n + 1, sizeof *p->profile);
     }
-    if (!p || !needs || !p->steps || !p->bound || !p->profile) {
+    if (!p || !needs || !p->steps || !p->bound || !p->released_by || !p->profile) {
         status = sn_fail_memory(n * sizeof *p->steps, "a program");
         goto cleanup;
     }
@@ -270,6 +290,7 @@ senet_status sn_program_create(const sn_graph *graph, const sn_program_options *
         sn_place_kind kind = p->plan.locations[p->steps[i].node].kind;
         p->steps[i].constant = kind == SN_AT_CONSTANT || kind == SN_AT_PREPARE;
     }
+    find_releases(p);
     if (!options->plan_only) SN_TRY(take_memory(p), cleanup);
     *program = p;
     p = NULL;
@@ -286,6 +307,7 @@ void sn_program_destroy(sn_program *program)
     for (int k = 0; k < MOST_VIEWS; k++) sn_view_destroy(program->views[k]);
     free(program->steps);
     free(program->bound);
+    free(program->released_by);
     free(program->profile);
     sn_free_aligned(program->constants);
     sn_free_aligned(program->packed);
@@ -341,30 +363,11 @@ static void run_step(sn_program *p, step *s, int64_t first, int64_t images)
     if (p->profiling) s->seconds += now() - start;
 }
 
-/* Whether a step reads its input when it prepares and never later. */
-static bool reads_once(const step *s, int input) { return s->constant || (s->packed_bytes && input == 1); }
-
-/* Lets go of the parameters whose last reader step i was, if it and those before it read them once. */
-static void release_behind(sn_program *p, size_t i)
-{
-    const sn_graph *graph = p->graph;
-    const sn_node *node = &graph->nodes[p->steps[i].node];
-    for (int k = 0; k < node->inputs_count; k++) {
-        const sn_node *input = sn_input_of(graph, node, k);
-        bool done = input && input->op == SN_OP_param;
-        for (size_t j = 0; done && j < p->steps_count; j++) {
-            const sn_node *reader = &graph->nodes[p->steps[j].node];
-            for (int r = 0; r < reader->inputs_count; r++)
-                if (reader->inputs[r] == node->inputs[k] && (j > i || !reads_once(&p->steps[j], r))) done = false;
-        }
-        if (done) sn_params_release(p->options.params, input->attrs.u.param.index);
-    }
-}
-
 /* Parameters changed: computes what depends on them alone and packs weights, layer by layer, so that little folded weight is
  * kept at a time. */
 static senet_status prepare(sn_program *p)
 {
+    const sn_graph *graph = p->graph;
     SN_RETURN_IF_FAILED(sn_params_hold(p->options.params));
     for (size_t i = 0; i < p->steps_count; i++) {
         step *s = &p->steps[i];
@@ -373,7 +376,11 @@ static senet_status prepare(sn_program *p)
             s->kernel->pack(&call, (char *)p->packed + s->packed_offset);
         }
         if (s->constant) run_step(p, s, 0, s->group);
-        if (p->options.release_params) release_behind(p, i);
+        for (int k = 0; p->options.release_params && k < graph->nodes[s->node].inputs_count; k++) {
+            sn_id input = graph->nodes[s->node].inputs[k];
+            if (input != SN_NONE && p->released_by[input] == (int32_t)i)
+                sn_params_release(p->options.params, graph->nodes[input].attrs.u.param.index);
+        }
     }
     return SENET_OK;
 }
