@@ -1,4 +1,4 @@
-/* log.c - log.jsonl (a JSON object a line: steps and epochs), summary.csv (a row an epoch), and the same for TensorBoard. */
+/* log.c - log.jsonl (a JSON object a line: steps, epochs, skipped pictures), summary.csv (a row an epoch), and the same for TensorBoard. */
 #define _GNU_SOURCE
 #include "train/log.h"
 
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/text.h"
+#include "base/json.h"
 #include "train/tensorboard.h"
 
 static const char csv_header[] =
@@ -60,10 +60,22 @@ static int64_t leading_number(const char *text)
     return end == text || errno ? -1 : value;
 }
 
-/* Whether the run as it stands wrote this line.  Step lines begin with the step, epoch lines with the epoch. */
+/* The value of the line's last member, a whole number; a newline ends the line. */
+static int64_t last_number(const char *line)
+{
+    const char *end = strchr(line, '\n'), *colon = end ? memrchr(line, ':', (size_t)(end - line)) : NULL;
+    return colon ? leading_number(colon + 1) : -1;
+}
+
+/* Whether the run as it stands wrote this line.  Step lines begin with the step, epoch lines with the epoch, those of
+ * skipped pictures end with the step. */
 static bool jsonl_line_stands(const char *line, progress reached)
 {
-    static const char step_key[] = "{\"step\": ", epoch_key[] = "{\"epoch\": ";
+    static const char step_key[] = "{\"step\": ", epoch_key[] = "{\"epoch\": ", skipped_key[] = "{\"skipped\": ";
+    if (strncmp(line, skipped_key, sizeof skipped_key - 1) == 0) {
+        int64_t step = last_number(line);
+        return step >= 0 && step <= reached.step;
+    }
     if (strncmp(line, step_key, sizeof step_key - 1) == 0) {
         int64_t step = leading_number(line + sizeof step_key - 1);
         return step >= 0 && step <= reached.step;
@@ -237,4 +249,16 @@ senet_status sn_log_epoch(sn_log *log, const sn_epoch_record *record)
                                  {"val_ema/top5_error", record->ema.top5_error}};
     const size_t count = isnan(record->val.loss) ? 2 : isnan(record->ema.loss) ? 5 : 8;
     return sn_events_add(log->events, record->step, scalars, count);
+}
+
+senet_status sn_log_skip(sn_log *log, const sn_skip_record *record)
+{
+    sn_text *line = &log->line;
+    line->length = 0;
+    sn_text_add_string(line, "{\"skipped\": ");
+    sn_json_add_string(&(sn_json_writer){.text = line}, NULL, record->path);
+    sn_text_add_string(line, ", \"reason\": ");
+    sn_json_add_string(&(sn_json_writer){.text = line}, NULL, record->reason);
+    sn_text_printf(line, ", \"epoch\": %lld, \"step\": %lld}\n", (long long)record->epoch, (long long)record->step);
+    return write_line(&log->jsonl, line);
 }

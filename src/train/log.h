@@ -21,12 +21,19 @@ typedef struct sn_epoch_record {
     double seconds;
 } sn_epoch_record;
 
+/* A picture that could not be read: one line of log.jsonl. */
+typedef struct sn_skip_record {
+    const char *path, *reason;
+    int64_t epoch, step; /* the step that it was meant for; in an evaluation the last one done */
+} sn_skip_record;
+
 /* Opens the logs of the folder for a run that has done `step` steps and `epochs` whole epochs: what the files say about later
  * ones, by a run that was killed, is cut off.  `ema`: summary.csv has columns for the moving average's errors.  A folder has one writer: SENET_USAGE while another process logs there. */
 senet_status sn_log_open(const char *folder, int64_t step, int64_t epochs, bool ema, sn_log **log);
 /* Each line is in its file when the call returns. */
 senet_status sn_log_step(sn_log *log, const sn_step_record *record);
 senet_status sn_log_epoch(sn_log *log, const sn_epoch_record *record);
+senet_status sn_log_skip(sn_log *log, const sn_skip_record *record);
 /* Makes everything logged so far durable. */
 senet_status sn_log_sync(sn_log *log);
 void sn_log_close(sn_log *log);

@@ -185,10 +185,23 @@ static senet_status quarantine(const sn_training *t, const char *path)
     return written && closed ? SENET_OK : SENET_CANNOT_WRITE;
 }
 
+/* Into the log, where an evaluation's picture belongs to the epoch that has just been trained. */
+static senet_status log_skip(const sn_training *t, const char *path, const char *message)
+{
+    const size_t length = strlen(path);
+    const bool named = strncmp(message, path, length) == 0 && strncmp(message + length, ": ", 2) == 0;
+    const bool trains = t->state.batch < t->steps_per_epoch;
+    return sn_log_skip(t->log, &(sn_skip_record){.path = path,
+                                                 .reason = named ? message + length + 2 : message,
+                                                 .epoch = t->state.epoch + 1,
+                                                 .step = t->state.step + trains});
+}
+
 void sn_training_report_bad(void *training, const char *path, const char *message)
 {
     sn_training *t = training;
     t->skipped++;
+    if (log_skip(t, path, message) != SENET_OK) sn_training_say(t, "%s", senet_last_error());
     sn_training_say(t, "skipped, %lld so far: %s", (long long)t->skipped, message);
     if (t->config.on_bad == SN_ON_BAD_QUARANTINE && quarantine(t, path) != SENET_OK)
         sn_training_say(t, "%s/quarantine.txt cannot be written", t->folder.path);

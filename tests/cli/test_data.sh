@@ -91,6 +91,17 @@ tells "senet train: photos/train"
 expect 0 train "$@" --output skipping --on-bad-image skip --json
 number loss
 tells "skipped, 3 so far"
+[ "$(grep -c '"skipped"' skipping/log.jsonl)" -eq 3 ] || complain "log.jsonl: not three skipped pictures"
+grep 'empty.jpg' skipping/log.jsonl > out
+says "photos/train/"
+has "the file is empty" reason
+has 1 epoch
+number step
+expect 0 train "$@" --output skip-parts --on-bad-image skip --max-steps 2 # and once each where the run is cut in two
+expect 0 train --resume skip-parts --max-steps 99
+grep '"skipped"' skipping/log.jsonl > skipped.whole
+grep '"skipped"' skip-parts/log.jsonl > skipped.parts
+unchanged skipped.whole skipped.parts
 [ -e skipping/quarantine.txt ] && complain "skipped pictures were put in quarantine"
 expect 0 train "$@" --output quarantined --on-bad-image quarantine
 unchanged skipping/last.safetensors quarantined/last.safetensors
