@@ -9,8 +9,8 @@
 #include "base/json.h"
 #include "progress.h"
 #include "report.h"
-#include "train/config.h"
 #include "train_options.h"
+#include "train_settings.h"
 #include "verbs.h"
 
 /* ---- stopping ---- */
@@ -76,51 +76,6 @@ static void show_message(void *context, const char *line)
 
 /* ---- output ---- */
 
-/* A number stays one in JSON; the others are text, an empty one null. */
-static void add_setting(sn_json_writer *json, const char *name, const char *value)
-{
-    int64_t whole;
-    double real;
-    if (!*value)
-        sn_json_add_null(json, name);
-    else if (sn_parse_int64(value, &whole))
-        sn_json_add_int(json, name, whole);
-    else if (sn_parse_double(value, &real))
-        sn_json_add_double(json, name, real);
-    else
-        sn_json_add_string(json, name, value);
-}
-
-static senet_status print_settings(const sn_train_config *config, bool as_json)
-{
-    sn_text text = {0}, value = {0};
-    sn_json_writer json = {.text = &text};
-    const char *name;
-    sn_config_rule rule;
-    if (as_json) sn_json_open_object(&json, NULL);
-    for (size_t i = 0; sn_config_setting(config, i, &name, &rule, &value); i++) {
-        int64_t choice = 0;
-        int length = 0;
-        const char *word =
-            sn_parse_int64(sn_text_string(&value), &choice) ? cli_train_choice_name(name, choice, &length) : NULL;
-        if (word) {
-            value.length = 0;
-            sn_text_add(&value, word, (size_t)length);
-        }
-        if (as_json)
-            add_setting(&json, name, sn_text_string(&value));
-        else
-            sn_text_printf(&text, "%s%-20s %s", i ? "\n" : "", name,
-                           *sn_text_string(&value) ? sn_text_string(&value) : "-");
-    }
-    if (as_json) sn_json_close_object(&json);
-    senet_status status = sn_text_check(&value, "the settings");
-    sn_text_free(&value);
-    if (status == SENET_OK) return cli_print_text(&text);
-    sn_text_free(&text);
-    return status;
-}
-
 static senet_status print_result(const sn_train_config *config, const sn_train_result *result, bool stopped,
                                  bool as_json)
 {
@@ -175,13 +130,11 @@ static int run(const cli_arguments *arguments)
     bool as_json = cli_flag(arguments, "json"), stopped = false;
     sn_train_hooks hooks = {
         .progress = show_progress, .message = show_message, .context = &config, .stop = &stop_requested};
-    sn_spec spec;
     senet_status status;
     SN_TRY(cli_train_config(arguments, &arena, &config), cleanup);
-    SN_TRY(sn_config_check(&config), cleanup);
-    SN_TRY(sn_spec_parse(config.model, &spec), cleanup);
+    SN_TRY(cli_train_check(&config), cleanup);
     if (cli_flag(arguments, "dry-run")) {
-        status = print_settings(&config, as_json);
+        status = cli_train_print_settings(arguments, &config);
         goto cleanup;
     }
     catch_signals();
@@ -205,6 +158,8 @@ static const cli_example examples[] = {
     {"senet train --resume run", "Go on with a run that was stopped, by Ctrl-C or a power cut"},
     {"senet train --recipe cifar-wrn --data cifar100:data --model se_wrn16_8:classes=100 --output wrn",
      "The paper's Wide ResNet on CIFAR-100"},
+    {"senet train --recipe imagenet --model se_resnet50 --data folder:imagenet --output r50 --dry-run",
+     "What the paper's ImageNet training would do: every setting and its source"},
     {"senet train --model se_cifar_preresnet20:r=8 --data cifar10:data --output r8 --epochs 20 --lr 0.1 --augment "
      "cifar+cutout16",
      "A network and settings of one's own"},
@@ -222,8 +177,9 @@ const cli_verb cli_train = {
         "Trains with stochastic gradient descent, evaluates after every epoch, and writes into --output: log.jsonl "
         "and summary.csv (the course of the run), last.safetensors and best.safetensors (weights, ready for eval "
         "and predict), checkpoint.safetensors (the full state, for --resume) and TensorBoard events.\n\n"
-        "Recipes: demo (needs no files), quick, cifar-resnet, cifar-preresnet, cifar-wrn, cifar-shake-shake, "
-        "cifar-shake-even: the settings of the paper's CIFAR tables; --dry-run shows them.\n\n"
+        "Recipes: `senet recipes` lists them: the trainings of the paper's tables (imagenet, mobile, ablation, senet154, "
+        "places365, cifar-...), of the released models, and quick and demo (which needs no files) to begin with. "
+        "--dry-run shows every setting, its value and where that is from, and trains nothing.\n\n"
         "One seed gives the same weights, bit for bit, for any number of threads and however often the run was "
         "stopped and resumed. SIGINT, SIGTERM and SIGHUP let the step finish, save, and end with exit code 75.",
     .options = cli_train_options,

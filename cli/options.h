@@ -41,7 +41,7 @@ typedef struct cli_example {
     const char *command, *purpose; /* "senet train --recipe ..." */
 } cli_example;
 
-enum { CLI_MAX_OPTIONS = 64, CLI_MAX_REPEATS = 64, CLI_MAX_REALS = 16 };
+enum { CLI_MAX_OPTIONS = 96, CLI_MAX_REPEATS = 64, CLI_MAX_REALS = 16 };
 
 typedef struct cli_arguments cli_arguments;
 

@@ -6,14 +6,7 @@
 #include <string.h>
 
 #include "augment_options.h"
-
-/* The choices are in the order of the enums in train.h. */
-#define PRECISIONS "fp32|bf16"
-#define OPTIMIZERS "sgd|sgd-caffe|nesterov"
-#define SCHEDULES "constant|step|plateau|cosine"
-#define INIT_RULES "he|torch|he-fan-out"
-#define BAD_PICTURES "fail|skip|quarantine"
-#define INTERPOLATIONS "bilinear|pil-bilinear|pil-bicubic"
+#include "train/config.h"
 
 const cli_option cli_train_options[] = {
     CLI_OPTION_MODEL("the network; not needed with --recipe"),
@@ -29,7 +22,7 @@ const cli_option cli_train_options[] = {
     {.name = "recipe",
      .type = CLI_TEXT,
      .metavar = "NAME",
-     .help = "published settings by name (listed above); flags override it"},
+     .help = "published settings by name (`senet recipes` lists them); flags override it"},
     {.name = "resume",
      .type = CLI_TEXT,
      .metavar = "DIR",
@@ -49,7 +42,7 @@ const cli_option cli_train_options[] = {
      .least = 1,
      .most = 1048576,
      .usual = "the whole batch",
-     .help = "images computed at once, a divisor of --batch-size: a step sums the gradients of its pieces, and batch norm "
+     .help = "images computed at once, dividing --batch-size: a step sums the gradients of its pieces, and batch norm "
              "sees a piece at a time"},
     {.name = "epochs",
      .type = CLI_INTEGER,
@@ -67,7 +60,7 @@ const cli_option cli_train_options[] = {
     {.name = "optimizer",
      .type = CLI_CHOICE,
      .metavar = "NAME",
-     .choices = OPTIMIZERS,
+     .choices = SN_OPTIMIZER_WORDS,
      .help = "form of SGD with momentum: Torch's, Caffe's, Nesterov's"},
     {.name = "lr",
      .type = CLI_REAL,
@@ -93,13 +86,13 @@ const cli_option cli_train_options[] = {
     {.name = "weight-decay-on",
      .type = CLI_CHOICE,
      .metavar = "WHAT",
-     .choices = "weights|all",
-     .usual = "all",
-     .help = "decay weights only, or biases and batch norm too"},
+     .choices = "weights|weights+gamma|all",
+     .usual = "the recipe's, else all",
+     .help = "decay weights only, batch norm's gamma too, or biases and beta as well"},
     {.name = "schedule",
      .type = CLI_CHOICE,
      .metavar = "NAME",
-     .choices = SCHEDULES,
+     .choices = SN_SCHEDULE_WORDS,
      .usual = "the recipe's, else cosine",
      .help = "course of the learning rate"},
     {.name = "milestones",
@@ -149,6 +142,19 @@ const cli_option cli_train_options[] = {
      .most = 1000,
      .usual = "0",
      .help = "rate that the warm-up begins with"},
+    {.name = "warmup-steps",
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 0,
+     .most = 1e12,
+     .usual = "the recipe's, else 0",
+     .help = "hold the rate at --warmup-lr for the first N steps"},
+    {.name = "scale-lr",
+     .type = CLI_INTEGER,
+     .metavar = "BATCH",
+     .least = 1,
+     .most = 1048576,
+     .help = "the learning rate is meant for batches of BATCH images: multiply it by --batch-size / BATCH"},
     {.name = "label-smoothing",
      .type = CLI_REAL,
      .metavar = "X",
@@ -217,9 +223,26 @@ const cli_option cli_train_options[] = {
     {.name = "interpolation",
      .type = CLI_CHOICE,
      .metavar = "FILTER",
-     .choices = INTERPOLATIONS,
+     .choices = SN_INTERPOLATION_WORDS,
      .usual = "pil-bilinear",
      .help = "how photographs are resized: as OpenCV does or as Pillow does"},
+    {.name = "normalize",
+     .type = CLI_CHOICE,
+     .metavar = "HOW",
+     .choices = SN_NORMALIZE_WORDS,
+     .usual = "the recipe's, else data",
+     .help = "mean and deviation of pixels: the data set's own, ImageNet's, or the mean of the paper's Caffe models, or "
+             "Places365's, without division"},
+    {.name = "eval-resize",
+     .type = CLI_INTEGER,
+     .metavar = "N",
+     .least = 1,
+     .most = 16384,
+     .usual = "the input / 0.875",
+     .help = "shorter side that validation resizes photographs to before the centre crop"},
+    {.name = "square",
+     .type = CLI_FLAG,
+     .help = "make photographs square first, in training and validation, as Places365's are"},
     {.name = "no-exif",
      .type = CLI_FLAG,
      .help = "leave photographs as they are stored, whatever their EXIF orientation"},
@@ -229,7 +252,7 @@ const cli_option cli_train_options[] = {
     {.name = "on-bad-image",
      .type = CLI_CHOICE,
      .metavar = "WHAT",
-     .choices = BAD_PICTURES,
+     .choices = SN_ON_BAD_WORDS,
      .usual = "fail",
      .help = "a picture that cannot be read ends the run, or the next one stands in; quarantine also lists it in "
              "DIR/quarantine.txt"},
@@ -257,7 +280,7 @@ const cli_option cli_train_options[] = {
     {.name = "init-rule",
      .type = CLI_CHOICE,
      .metavar = "RULE",
-     .choices = INIT_RULES,
+     .choices = SN_INIT_WORDS,
      .usual = "the recipe's, else he",
      .help = "rule of the random weights"},
     {.name = "seed",
@@ -289,7 +312,7 @@ const cli_option cli_train_options[] = {
      .most = 1e6,
      .usual = "10",
      .help = "save the state so often within an epoch; 0: only at its end"},
-    {.name = "dry-run", .type = CLI_FLAG, .help = "print every setting and stop"},
+    {.name = "dry-run", .type = CLI_FLAG, .help = "print every setting, its value and source, and stop"},
     {.name = "workers",
      .letter = 'j',
      .type = CLI_INTEGER,
@@ -305,21 +328,6 @@ const cli_option cli_train_options[] = {
     CLI_OPTION_JSON,
     CLI_OPTIONS_END,
 };
-
-const char *cli_train_choice_name(const char *setting, int64_t index, int *length)
-{
-    const char *list = strcmp(setting, "optimizer") == 0       ? OPTIMIZERS
-                       : strcmp(setting, "precision") == 0     ? PRECISIONS
-                       : strcmp(setting, "schedule") == 0      ? SCHEDULES
-                       : strcmp(setting, "init") == 0          ? INIT_RULES
-                       : strcmp(setting, "on_bad") == 0        ? BAD_PICTURES
-                       : strcmp(setting, "interpolation") == 0 ? INTERPOLATIONS
-                                                               : NULL;
-    if (!list) return NULL;
-    for (; index > 0; index--) list += strcspn(list, "|") + 1;
-    *length = (int)strcspn(list, "|");
-    return list;
-}
 
 /* ---- flags over settings ---- */
 
@@ -370,6 +378,9 @@ static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
     set_real(a, "label-smoothing", &config->label_smoothing);
     set_real(a, "ema", &config->ema);
     set_int(a, "input-size", &config->input_size);
+    if (cli_given(a, "input-size")) config->eval_resize = 0; /* a recipe's goes with its own input */
+    set_int(a, "eval-resize", &config->eval_resize);
+    set_flag(a, "square", true, &config->square);
     set_flag(a, "no-exif", true, &config->no_exif);
     set_flag(a, "fast-decode", true, &config->fast_decode);
     set_flag(a, "class-aware", true, &config->class_aware);
@@ -390,10 +401,16 @@ static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
     if (cli_given(a, "optimizer")) config->optimizer = (sn_optimizer)cli_choice(a, "optimizer");
     if (cli_given(a, "init-rule")) config->init = (sn_init)cli_choice(a, "init-rule");
     if (cli_given(a, "on-bad-image")) config->on_bad = (sn_on_bad)cli_choice(a, "on-bad-image");
+    if (cli_given(a, "normalize")) config->normalize = (sn_normalize)cli_choice(a, "normalize");
     if (cli_given(a, "interpolation")) config->interpolation = cli_choice(a, "interpolation");
-    if (cli_given(a, "weight-decay-on")) config->decay_all = cli_choice(a, "weight-decay-on") == 1;
+    if (cli_given(a, "weight-decay-on")) {
+        config->decay_gamma = cli_choice(a, "weight-decay-on") == 1;
+        config->decay_all = cli_choice(a, "weight-decay-on") == 2;
+    }
     if (cli_given(a, "warmup-epochs"))
         config->warmup_steps = 0; /* a recipe's steps at a constant rate would go first */
+    set_int64(a, "warmup-steps", &config->warmup_steps);
+    if (cli_given(a, "scale-lr")) config->lr *= (double)config->batch / (double)cli_integer(a, "scale-lr");
     if (cli_given(a, "milestones")) {
         const cli_value *milestones = cli_get(a, "milestones");
         config->schedule = SN_SCHEDULE_STEP;
@@ -414,17 +431,22 @@ senet_status cli_train_config(const cli_arguments *arguments, sn_arena *arena, s
     if (resume && recipe)
         return sn_fail(SENET_USAGE, "--recipe %s: the run in '%s' has its settings; change them one by one", recipe,
                        resume);
+    if (resume && cli_given(arguments, "scale-lr"))
+        return sn_fail(SENET_USAGE, "--scale-lr %lld: the run in '%s' has its learning rate; change it with --lr",
+                       (long long)cli_integer(arguments, "scale-lr"), resume);
     if (resume) {
         SN_RETURN_IF_FAILED(sn_train_resume_config(resume, arena, config));
         config->output = resume;
     } else {
         sn_train_defaults(config);
+        set_text(arguments, "model", &config->model);
         if (recipe) SN_RETURN_IF_FAILED(sn_recipe_apply(recipe, config));
     }
     SN_RETURN_IF_FAILED(apply_flags(arguments, config));
     if (cli_flag(arguments, "dry-run") && !config->output) config->output = ".";
     if (!config->model) return sn_fail(SENET_USAGE, "--model NAME is missing; see senet models");
-    if (!config->data) return sn_fail(SENET_USAGE, "--data DATA is missing, as in cifar10:DIR; see senet train --help");
+    if (!config->data && !cli_flag(arguments, "dry-run"))
+        return sn_fail(SENET_USAGE, "--data DATA is missing, as in cifar10:DIR; see senet train --help");
     if (!config->output) return sn_fail(SENET_USAGE, "--output DIR is missing: the folder that the run is written to");
     return SENET_OK;
 }

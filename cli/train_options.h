@@ -11,8 +11,4 @@ extern const cli_option cli_train_options[];
  * to the arguments and the arena. */
 senet_status cli_train_config(const cli_arguments *arguments, sn_arena *arena, sn_train_config *config);
 
-/* The name of value `index` of a setting that is a choice ("optimizer", "schedule", "init"); NULL for other settings.
- */
-const char *cli_train_choice_name(const char *setting, int64_t index, int *length);
-
 #endif

@@ -4,7 +4,7 @@
 
 #include "options.h"
 
-extern const cli_verb cli_models, cli_summary, cli_train, cli_eval, cli_predict, cli_run, cli_bench, cli_convert,
+extern const cli_verb cli_models, cli_summary, cli_recipes, cli_train, cli_eval, cli_predict, cli_run, cli_bench, cli_convert,
     cli_paper, cli_data;
 
 /* Every verb in the order of the help; ends with NULL. */

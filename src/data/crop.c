@@ -14,7 +14,7 @@ static double uniform(double low, double high, uint64_t key, uint64_t i)
     return low + (high - low) * sn_rng_uniform(key, i);
 }
 
-sn_crop sn_crop_sample(const sn_augment *augment, int width, int height, uint64_t key)
+static sn_crop sample(const sn_augment *augment, int width, int height, uint64_t key)
 {
     sn_crop crop = {0};
     for (uint64_t draw = FIRST_DRAW; draw < FIRST_DRAW + ATTEMPTS * DRAWS; draw += DRAWS) {
@@ -34,5 +34,25 @@ sn_crop sn_crop_sample(const sn_augment *augment, int width, int height, uint64_
         crop.top = (int)sn_rng_below(key, draw + DRAW_TOP, (uint64_t)height - (uint64_t)crop.height + 1);
         return crop;
     }
+    return crop;
+}
+
+/* Where from + length of a side of `square` pixels lie on one of `side`: at least one pixel. */
+static void stretch(int *from, int *length, int square, int side)
+{
+    const double scale = (double)side / square;
+    int begin = (int)floor(*from * scale), end = (int)ceil((*from + *length) * scale);
+    if (end > side) end = side;
+    *from = begin;
+    *length = end - begin;
+}
+
+sn_crop sn_crop_sample(const sn_augment *augment, int width, int height, uint64_t key)
+{
+    if (augment->square <= 0) return sample(augment, width, height, key);
+    sn_crop crop = sample(augment, augment->square, augment->square, key);
+    if (!crop.found) return crop;
+    stretch(&crop.left, &crop.width, augment->square, width);
+    stretch(&crop.top, &crop.height, augment->square, height);
     return crop;
 }

@@ -12,7 +12,8 @@ typedef struct sn_crop {
 
 /* Up to ten attempts of fb.resnet.torch's RandomSizedCrop on a picture of width x height: area uniform in
  * area_min..area_max of the picture's, aspect ratio uniform in 1/aspect..aspect, sides rounded and exchanged with p =
- * 0.5; the first that fits lies anywhere in the picture with equal chance. */
+ * 0.5; the first that fits lies anywhere in the picture with equal chance.  With augment->square all of this happens in
+ * the square, and the crop is what its place there is in the picture. */
 sn_crop sn_crop_sample(const sn_augment *augment, int width, int height, uint64_t key);
 
 #endif

@@ -68,6 +68,7 @@ typedef struct sn_augment {
     double area_min,
         area_max;  /* random-resized crop (RECIPES 1.1): its share of the picture, uniform; area_max 0: off */
     double aspect; /* its width / height, uniform in 1/aspect .. aspect */
+    int square;    /* above 0: the crop is drawn in the picture made square, of this side (Places365), whatever the aspect */
     int pad;       /* zero-pad by this many pixels on every side, then crop the original size at random */
     bool flip;     /* horizontal, p = 0.5 */
     struct {

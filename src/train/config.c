@@ -37,11 +37,13 @@ typedef struct setting {
     kind kind;
     sn_config_rule rule;
     size_t offset;
+    const char *words; /* INT: names of the values, "a|b" */
 } setting;
 
 /* Enums are stored as the int they are.  Not here: folders, initial weights (done with once the run has begun), max_steps,
  * and what only concerns this machine. */
-#define SETTING(member, kind, rule) {#member, kind, rule, offsetof(sn_train_config, member)}
+#define SETTING(member, kind, rule) {#member, kind, rule, offsetof(sn_train_config, member), NULL}
+#define CHOICE(member, words, rule) {#member, INT, rule, offsetof(sn_train_config, member), words}
 static const setting settings[] = {
     SETTING(model, TEXT, SN_CONFIG_FIXED),
     SETTING(data, TEXT, SN_CONFIG_FREE), /* a data set may move; its contents are compared instead */
@@ -49,14 +51,14 @@ static const setting settings[] = {
     SETTING(batch, INT64, SN_CONFIG_FIXED),
     SETTING(micro_batch, INT64, SN_CONFIG_FIXED),
     SETTING(epochs, INT64, SN_CONFIG_TOLD),
-    SETTING(precision, INT, SN_CONFIG_FIXED),
-    SETTING(optimizer, INT, SN_CONFIG_FIXED),
+    CHOICE(precision, SN_PRECISION_WORDS, SN_CONFIG_FIXED),
+    CHOICE(optimizer, SN_OPTIMIZER_WORDS, SN_CONFIG_FIXED),
     SETTING(lr, DOUBLE, SN_CONFIG_TOLD),
     SETTING(momentum, DOUBLE, SN_CONFIG_TOLD),
     SETTING(weight_decay, DOUBLE, SN_CONFIG_TOLD),
     SETTING(decay_all, BOOL, SN_CONFIG_TOLD),
     SETTING(decay_gamma, BOOL, SN_CONFIG_TOLD),
-    SETTING(schedule, INT, SN_CONFIG_TOLD),
+    CHOICE(schedule, SN_SCHEDULE_WORDS, SN_CONFIG_TOLD),
     SETTING(milestones, MILESTONES, SN_CONFIG_TOLD),
     SETTING(schedule_epochs, INT64, SN_CONFIG_FREE),
     SETTING(step_every, DOUBLE, SN_CONFIG_TOLD),
@@ -68,7 +70,7 @@ static const setting settings[] = {
     SETTING(warmup_steps, INT64, SN_CONFIG_TOLD),
     SETTING(label_smoothing, DOUBLE, SN_CONFIG_TOLD),
     SETTING(ema, DOUBLE, SN_CONFIG_FIXED),
-    SETTING(init, INT, SN_CONFIG_FREE),
+    CHOICE(init, SN_INIT_WORDS, SN_CONFIG_FREE),
     SETTING(augment.area_min, DOUBLE, SN_CONFIG_FIXED),
     SETTING(augment.area_max, DOUBLE, SN_CONFIG_FIXED),
     SETTING(augment.aspect, DOUBLE, SN_CONFIG_FIXED),
@@ -84,10 +86,13 @@ static const setting settings[] = {
     SETTING(augment.mixup, DOUBLE, SN_CONFIG_FIXED),
     SETTING(augment.cutmix, DOUBLE, SN_CONFIG_FIXED),
     SETTING(input_size, INT, SN_CONFIG_FIXED),
-    SETTING(interpolation, INT, SN_CONFIG_FIXED),
+    CHOICE(interpolation, SN_INTERPOLATION_WORDS, SN_CONFIG_FIXED),
+    CHOICE(normalize, SN_NORMALIZE_WORDS, SN_CONFIG_FIXED),
+    SETTING(eval_resize, INT, SN_CONFIG_TOLD),
+    SETTING(square, BOOL, SN_CONFIG_FIXED),
     SETTING(no_exif, BOOL, SN_CONFIG_FIXED),
     SETTING(fast_decode, BOOL, SN_CONFIG_FIXED),
-    SETTING(on_bad, INT, SN_CONFIG_TOLD),
+    CHOICE(on_bad, SN_ON_BAD_WORDS, SN_CONFIG_TOLD),
     SETTING(exclude, TEXT, SN_CONFIG_FREE), /* as `data` */
     SETTING(shuffle, BOOL, SN_CONFIG_FIXED),
     SETTING(drop_last, BOOL, SN_CONFIG_FIXED),
@@ -143,6 +148,35 @@ bool sn_config_setting(const sn_train_config *config, size_t index, const char *
     return true;
 }
 
+const char *sn_config_word(size_t index, int64_t value, int *length)
+{
+    const char *word = index < SETTINGS ? settings[index].words : NULL;
+    for (; word && value > 0; value--) {
+        word += strcspn(word, "|");
+        word = *word ? word + 1 : NULL;
+    }
+    if (!word || value < 0) return NULL;
+    *length = (int)strcspn(word, "|");
+    return word;
+}
+
+int sn_config_find(const char *name)
+{
+    for (int i = 0; i < SETTINGS; i++)
+        if (strcmp(settings[i].name, name) == 0) return i;
+    return -1;
+}
+
+/* The number of a choice by its name, or -1. */
+static int64_t find_word(size_t index, const char *text)
+{
+    int length;
+    const char *word;
+    for (int64_t value = 0; (word = sn_config_word(index, value, &length)); value++)
+        if (strlen(text) == (size_t)length && memcmp(word, text, (size_t)length) == 0) return value;
+    return -1;
+}
+
 static bool parse_milestones(const char *text, sn_train_config *config)
 {
     config->milestones_count = 0;
@@ -180,7 +214,8 @@ senet_status sn_config_set(sn_train_config *config, size_t index, const char *va
         *(uint64_t *)member = (uint64_t)whole;
         break;
     case INT:
-        parsed = sn_parse_int64(value, &whole) && whole >= INT32_MIN && whole <= INT32_MAX;
+        parsed = (whole = find_word(index, value)) >= 0 ||
+                 (sn_parse_int64(value, &whole) && whole >= INT32_MIN && whole <= INT32_MAX);
         if (parsed) *(int *)member = (int)whole;
         break;
     case DOUBLE:
@@ -242,7 +277,10 @@ static senet_status check_pictures(const sn_train_config *config)
         return sn_fail(SENET_USAGE, "treatment %d of bad pictures is unknown", config->on_bad);
     if (config->interpolation < SN_INTERPOLATION_BILINEAR || config->interpolation > SN_INTERPOLATION_PIL_BICUBIC)
         return sn_fail(SENET_USAGE, "interpolation %d is unknown", config->interpolation);
+    if ((unsigned)config->normalize > SN_NORMALIZE_PLACES)
+        return sn_fail(SENET_USAGE, "normalisation %d is unknown", config->normalize);
     SN_RETURN_IF_FAILED(check_at_least("input size", config->input_size, 0));
+    SN_RETURN_IF_FAILED(check_at_least("eval-resize", config->eval_resize, 0));
     SN_RETURN_IF_FAILED(check_at_least("padding", config->augment.pad, 0));
     return check_at_least("cutout", config->augment.cutout, 0);
 }
@@ -259,7 +297,7 @@ senet_status sn_config_check(const sn_train_config *config)
                        config->init_weights);
     SN_RETURN_IF_FAILED(check_at_least("batch size", config->batch, 1));
     SN_RETURN_IF_FAILED(check_at_least("micro-batch", config->micro_batch, 0));
-    if (config->micro_batch > 0 && config->batch % config->micro_batch != 0)
+    if (config->micro_batch > 0 && config->micro_batch < config->batch && config->batch % config->micro_batch != 0)
         return sn_fail(SENET_USAGE, "micro-batch %lld does not divide batch size %lld", (long long)config->micro_batch,
                        (long long)config->batch);
     SN_RETURN_IF_FAILED(check_at_least("evaluation batch size", config->eval_batch, 1));

@@ -5,6 +5,15 @@
 #include "base/text.h"
 #include "train/train.h"
 
+/* Names of the values of settings that are choices, in the order of their enums. */
+#define SN_PRECISION_WORDS "fp32|bf16"
+#define SN_OPTIMIZER_WORDS "sgd|sgd-caffe|nesterov"
+#define SN_SCHEDULE_WORDS "constant|step|plateau|cosine"
+#define SN_INIT_WORDS "he|torch|he-fan-out"
+#define SN_ON_BAD_WORDS "fail|skip|quarantine"
+#define SN_INTERPOLATION_WORDS "bilinear|pil-bilinear|pil-bicubic"
+#define SN_NORMALIZE_WORDS "data|imagenet|caffe|places365"
+
 /* SENET_USAGE, naming the setting and its value, when a setting makes no sense. */
 senet_status sn_config_check(const sn_train_config *config);
 
@@ -17,7 +26,11 @@ typedef enum sn_config_rule {
 
 /* Setting `index` (false past the last): its name, its rule, and its value as text (cleared first). */
 bool sn_config_setting(const sn_train_config *config, size_t index, const char **name, sn_config_rule *rule, sn_text *value);
-/* Sets setting `index` from text written by sn_config_setting; strings go into the arena. */
+/* The name of value `value` of setting `index`, a choice: its length in *length; NULL for other settings. */
+const char *sn_config_word(size_t index, int64_t value, int *length);
+/* The index of the setting of that name, or -1. */
+int sn_config_find(const char *name);
+/* Sets setting `index` from text written by sn_config_setting, or by the name of a choice; strings go into the arena. */
 senet_status sn_config_set(sn_train_config *config, size_t index, const char *value, sn_arena *strings);
 
 #endif

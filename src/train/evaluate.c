@@ -34,6 +34,8 @@ senet_status sn_evaluate_network(sn_network *network, const sn_spec *spec, const
     sn_loader_options loading = {.batch = options->batch,
                                  .workers = options->workers,
                                  .prepare = options->prepare,
+                                 .views = options->view,
+                                 .views_count = options->view != NULL,
                                  .exif = options->exif,
                                  .on_bad = options->on_bad,
                                  .report_bad = options->report_bad,

@@ -7,7 +7,7 @@ enum { BLOCK_ELEMENTS = 16384 }; /* fixed: the bits depend on no number of threa
 
 int64_t sn_step_piece(const sn_train_config *config)
 {
-    return config->micro_batch > 0 ? config->micro_batch : config->batch;
+    return config->micro_batch > 0 && config->micro_batch < config->batch ? config->micro_batch : config->batch;
 }
 
 int64_t sn_steps_per_epoch(const sn_train_config *config, int64_t count)

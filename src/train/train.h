@@ -1,7 +1,7 @@
 /* train.h - training: recipes, optimiser, schedule, the loop, checkpoints, logs.
  *
  *   config.c      every setting, its default, its check, its text in a checkpoint
- *   recipes.c     the settings of the paper's CIFAR tables by name
+ *   recipes.c     published settings by name     recipe_table.c  what they are, and who says so
  *   init.c        weight initialisation
  *   optimizer.c   SGD in its three forms         schedule.c    the learning rate of a step
  *   network.c     a model with programs for the batch sizes it meets
@@ -26,6 +26,9 @@
 typedef enum sn_optimizer { SN_SGD_TORCH, SN_SGD_CAFFE, SN_NESTEROV } sn_optimizer;
 typedef enum sn_schedule { SN_SCHEDULE_CONSTANT, SN_SCHEDULE_STEP, SN_SCHEDULE_PLATEAU, SN_SCHEDULE_COSINE } sn_schedule;
 typedef enum sn_init { SN_INIT_HE, SN_INIT_TORCH, SN_INIT_HE_FAN_OUT } sn_init;
+/* What is subtracted from pixels, and what they are divided by: the data set's own statistics; ImageNet's as torchvision has
+ * them; the means (red, green, blue) 123, 117, 104 of the paper's Caffe models, or those of Places365, without division. */
+typedef enum sn_normalize { SN_NORMALIZE_DATA, SN_NORMALIZE_IMAGENET, SN_NORMALIZE_CAFFE, SN_NORMALIZE_PLACES } sn_normalize;
 enum { SN_MAX_MILESTONES = 16 };
 
 /* A picture that cannot be read ends the run, or the next one stands in for it; quarantine also writes its path to
@@ -36,7 +39,7 @@ typedef enum sn_on_bad { SN_ON_BAD_FAIL, SN_ON_BAD_SKIP, SN_ON_BAD_QUARANTINE } 
 typedef struct sn_train_config {
     const char *model, *data, *output, *resume, *init_weights, *recipe;
     int64_t batch, epochs, max_steps;         /* max_steps counts from the start of training; 0: none */
-    int64_t micro_batch;                      /* images computed at once, a divisor of batch; 0: the whole batch */
+    int64_t micro_batch;                      /* images computed at once: divides batch, or is no smaller; 0: the batch */
     senet_precision precision; /* of activations and their gradients; weights, sums and statistics are in single precision */
     sn_optimizer optimizer;
     double lr, momentum, weight_decay;
@@ -57,6 +60,9 @@ typedef struct sn_train_config {
     sn_init init;
     sn_augment augment;
     int input_size, interpolation;            /* of photographs, and of random-resized crops; size 0: the network's own */
+    sn_normalize normalize;
+    int eval_resize;                          /* validation: shorter side of the resized photograph; 0: input / 0.875 */
+    bool square;                              /* photographs are made square first, in training and validation (Places365) */
     bool no_exif, fast_decode;
     sn_on_bad on_bad;
     const char *exclude;                      /* a file that names pictures to leave out */
@@ -75,8 +81,12 @@ typedef struct sn_train_config {
 void sn_train_defaults(sn_train_config *config);
 /* Instead of the defaults, the settings of the run in `folder`, and folder as `resume`; strings go into the arena. */
 senet_status sn_train_resume_config(const char *folder, sn_arena *strings, sn_train_config *config);
-/* Applies a recipe by name; errors list the names. */
+/* Applies a recipe by name to the defaults; errors list the names.  The model, where the user names one, is there already: some
+ * values depend on it. */
 senet_status sn_recipe_apply(const char *name, sn_train_config *config);
+/* Who says what config's recipe has for a setting: "paper, section 5.1", "inferred: ..." for what nobody published; NULL where
+ * it says nothing. */
+const char *sn_recipe_source(const sn_train_config *config, const char *setting);
 bool sn_recipe_list(size_t index, const char **name, const char **summary);
 
 /* Loss and errors (percent) on the validation set; NaN: not evaluated. */
@@ -119,6 +129,7 @@ typedef struct sn_eval_options {
     int64_t batch;
     int threads, workers;
     bool reference_only;
+    const sn_view *view; /* of sn_evaluate_network on photographs; NULL: what `prepare` asks for */
     const sn_preprocess *prepare; /* of sn_evaluate_network on photographs: how they become the network's input */
     /* of sn_evaluate_network: how photographs are read; a bad one that is skipped counts nowhere */
     bool exif;

@@ -142,9 +142,11 @@ static senet_status take_step(run *r)
 static senet_status evaluate(run *r, sn_network *network, sn_validation *validation)
 {
     sn_training *t = r->t;
+    const bool photographs = sn_dataset_describe(t->val_set)->photographs;
     sn_eval_options options = {.batch = t->config.eval_batch,
                                .workers = t->config.workers,
-                               .prepare = sn_dataset_describe(t->val_set)->photographs ? &t->preprocess : NULL,
+                               .prepare = photographs ? &t->preprocess : NULL,
+                               .view = photographs ? &t->view : NULL,
                                .exif = !t->config.no_exif,
                                .on_bad = t->config.on_bad == SN_ON_BAD_FAIL ? SN_BAD_PICTURE_FAIL : SN_BAD_PICTURE_SKIP,
                                .report_bad = sn_training_report_bad,

@@ -15,6 +15,7 @@ typedef struct sn_training {
     sn_spec spec;
     sn_dataset *train_set, *val_set; /* val_set NULL: no evaluation */
     sn_preprocess preprocess;
+    sn_view view;            /* of photographs in validation, and in training where no crop is drawn */
     const char *fingerprint; /* of the training data */
 
     sn_graph *layout; /* the parameters */

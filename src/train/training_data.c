@@ -90,8 +90,31 @@ senet_status sn_training_open_data(sn_training *t)
 
 /* ---- the network's input ---- */
 
-/* Pictures are normalised by their own set's statistics; tensors come normalised.  Photographs get the size that the
- * user names or the network's own; the others have theirs. */
+/* Tensors come normalised. */
+static void choose_normalisation(sn_training *t)
+{
+    static const float means[][3] = {[SN_NORMALIZE_IMAGENET] = {0.485f, 0.456f, 0.406f},
+                                     [SN_NORMALIZE_CAFFE] = {123 / 255.f, 117 / 255.f, 104 / 255.f},
+                                     [SN_NORMALIZE_PLACES] = {116.052f / 255, 113.768f / 255, 105.448f / 255}};
+    static const float imagenet_std[] = {0.229f, 0.224f, 0.225f};
+    const sn_dataset_info *info = sn_dataset_describe(t->train_set);
+    const sn_normalize how = t->config.normalize;
+    for (int c = 0; c < 3 && !info->real; c++) {
+        t->preprocess.mean[c] = how == SN_NORMALIZE_DATA ? info->mean[c] : means[how][c];
+        t->preprocess.std[c] = how == SN_NORMALIZE_DATA       ? info->std[c]
+                               : how == SN_NORMALIZE_IMAGENET ? imagenet_std[c]
+                                                              : 1 / 255.f;
+    }
+}
+
+/* crop_pct of an input of `size` from a picture resized to `side`, such that sn_view_of finds that side again. */
+static float crop_share(sn_preprocess how, int size, int side)
+{
+    how.crop_pct = (float)((double)size / side);
+    return sn_view_of(&how).side == side ? how.crop_pct : (float)(size / (side + 0.5));
+}
+
+/* Photographs get the size that the user names or the network's own; the other pictures have theirs. */
 senet_status sn_training_choose_input(sn_training *t)
 {
     const sn_dataset_info *info = sn_dataset_describe(t->train_set);
@@ -102,18 +125,20 @@ senet_status sn_training_choose_input(sn_training *t)
                        t->config.data, info->height, info->width);
     t->preprocess = sn_preprocess_default(info->photographs ? size : info->height);
     if (info->photographs) {
-        t->preprocess.crop_pct = 0.875f;
+        const int side = t->config.eval_resize;
+        if (side > 0 && side < size)
+            return sn_fail(SENET_USAGE, "eval-resize %d is below the input size %d", side, size);
         t->preprocess.interpolation = t->config.interpolation;
+        t->preprocess.crop_pct = side > 0 ? crop_share(t->preprocess, size, side) : 0.875f;
+        t->view = sn_view_of(&t->preprocess);
+        if (t->config.square) t->view.resize = SN_VIEW_SQUARE;
     } else {
         t->preprocess.height = info->height;
         t->preprocess.width = info->width;
         t->preprocess.crop_pct = 1;
         t->preprocess.interpolation = SN_INTERPOLATION_NONE;
     }
-    for (int c = 0; c < 3 && !info->real; c++) {
-        t->preprocess.mean[c] = info->mean[c];
-        t->preprocess.std[c] = info->std[c];
-    }
+    choose_normalisation(t);
     return SENET_OK;
 }
 
@@ -143,12 +168,15 @@ senet_status sn_training_open_loader(sn_training *t, sn_loader_place place, sn_l
                                  .epoch = place.epoch,
                                  .start = place.start,
                                  .prepare = prepares ? &how : NULL,
+                                 .views = info->photographs ? &t->view : NULL,
+                                 .views_count = info->photographs,
                                  .exif = !t->config.no_exif,
                                  .fast_decode = t->config.fast_decode,
                                  .on_bad =
                                      t->config.on_bad == SN_ON_BAD_FAIL ? SN_BAD_PICTURE_FAIL : SN_BAD_PICTURE_SKIP,
                                  .report_bad = sn_training_report_bad,
                                  .context = t};
+    if (t->config.square && info->photographs) options.augment.square = t->view.side;
     return sn_loader_create(t->train_set, &options, loader);
 }
 

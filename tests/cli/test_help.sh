@@ -4,11 +4,11 @@
 expect 0 --version
 says "senet 0."
 expect 0 --help
-for verb in models summary train eval predict run bench convert paper data; do
+for verb in models summary recipes train eval predict run bench convert paper data; do
     grep -q "^  $verb " out || complain "senet --help: no $verb"
 done
 says "Exit codes:"
-for verb in models summary train eval predict run bench convert paper data; do
+for verb in models summary recipes train eval predict run bench convert paper data; do
     expect 0 $verb --help
     says "Usage: senet $verb"
     says "Examples:"

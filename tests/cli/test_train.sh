@@ -73,6 +73,51 @@ has 0.05 lr
 expect 0 train --recipe demo --dry-run
 says "nesterov"
 
+# Every setting with its source: the user's flag, the recipe and whom it cites, or the default.
+expect 0 train --recipe imagenet --dry-run
+says "setting "
+grep -q "^lr  *0.6  *imagenet: paper, section 5.1" out || complain "--dry-run: no source of lr"
+grep -q "^seed  *0  *default" out || complain "--dry-run: no source of seed"
+grep -q "^interpolation  *bilinear  *imagenet: inferred" out || complain "--dry-run: what nobody published is not marked"
+expect 0 train --recipe imagenet --model se_bn_inception --data synthetic -b 256 --scale-lr 1024 --epochs 10 --dry-run --json
+has 0.15 lr
+has 0.0002 weight_decay
+has 3 step_every
+has "--batch-size" sources batch
+has "--model" sources model
+has "--epochs" sources epochs
+has "imagenet: paper, section 5.1; times 256 / 1024 by --scale-lr" sources lr
+has "imagenet: paper, section 5.1; stretched to --epochs 10" sources step_every
+tells "scaled to 10"
+expect 0 train --recipe senet154 --warmup-steps 500 --weight-decay-on weights --augment imagenet-strong --dry-run --json
+has 500 warmup_steps
+has "--weight-decay-on" sources decay_gamma
+has "--augment" sources augment.rotate
+has 0 decay_gamma
+refuse 64 "micro-batch 32 does not divide batch size 100" train --recipe imagenet --batch-size 100 --dry-run
+refuse 64 "unknown model" train --recipe imagenet --model se_lenet --dry-run
+refuse 66 "--data folder:nowhere" train --recipe imagenet --data folder:nowhere --dry-run
+refuse 64 "unknown kind" train --recipe imagenet --data lsun:nowhere --dry-run
+refuse 64 "--scale-lr 256" train --resume whole --scale-lr 256
+refuse 64 "--ema 1: must be" train $settings --ema 1 --output run
+refuse 64 "--micro-batch 0: must be" train $settings --micro-batch 0 --output run
+
+# A batch in pieces, with a moving average, stopped and resumed.
+large="$settings --micro-batch 5 --ema 0.9 --bn-recompute 20"
+expect 0 train $large --output pieces --json
+number ema_top1_error
+expect 0 train $large --output halves --max-steps 7 --threads 1
+expect 0 train --resume halves
+for file in last ema; do
+    "$HELPER" same pieces/$file.safetensors halves/$file.safetensors || complain "resumed in pieces: another $file"
+done
+
+expect 0 recipes
+says "ablation-270"
+expect 0 recipes --json
+has imagenet 0 name
+has 1024 0 batch
+
 refuse 64 "--model NAME is missing" train --data synthetic --output run
 refuse 64 "--data DATA is missing" train --model se_cifar_resnet8 --output run
 refuse 64 "--output DIR is missing" train --model se_cifar_resnet8 --data synthetic

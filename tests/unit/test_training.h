@@ -20,14 +20,14 @@
 
 static char scratch[64];
 
-static inline int make_scratch(void **state)
+static inline int begin_in_scratch(void **state)
 {
     (void)state;
     strcpy(scratch, "/tmp/senet-test-train-XXXXXX");
     return mkdtemp(scratch) ? 0 : -1;
 }
 
-static inline int remove_scratch(void **state)
+static inline int end_in_scratch(void **state)
 {
     (void)state;
     char command[128];
@@ -170,6 +170,6 @@ static inline sn_train_hooks hooks_of(watch *w)
     return (sn_train_hooks){.progress = watch_progress, .message = watch_message, .context = w, .stop = &w->stop};
 }
 
-#define TRAINING_TEST(name) cmocka_unit_test_setup_teardown(name, make_scratch, remove_scratch)
+#define TRAINING_TEST(name) cmocka_unit_test_setup_teardown(name, begin_in_scratch, end_in_scratch)
 
 #endif
