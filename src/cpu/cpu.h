@@ -18,6 +18,9 @@ double sn_cpu_peak_flops(void);
  * The log's topic "dispatch" tells which it was, and why those before it refused. */
 const sn_kernel *sn_cpu_choose(const sn_kernel_call *calls, int count, bool reference_only);
 
+/* Why the kernel does not take the call, or NULL. */
+const char *sn_cpu_refusal(const sn_kernel *kernel, const sn_kernel_call *call);
+
 /* Every kernel that could run an op, best first, for tests and benches; ends with NULL. */
 const sn_kernel *const *sn_cpu_candidates(sn_op_kind op, sn_precision precision, sn_isa isa);
 /* The same for calls with narrow tensors (sn_kernel.storage). */

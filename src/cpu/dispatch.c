@@ -75,11 +75,18 @@ static sn_dtype storage_of(const sn_kernel_call *call)
     return storage;
 }
 
+const char *sn_cpu_refusal(const sn_kernel *kernel, const sn_kernel_call *call)
+{
+    bool gated = call->node->op == SN_OP_conv2d && call->node->inputs_count > 4 && call->input_nodes[4];
+    if (gated && kernel->refuse && !(kernel->takes & SN_TAKES_GATE)) return "a gate";
+    return kernel->refuse ? kernel->refuse(call) : NULL;
+}
+
 /* Why the kernel does not take one of the calls, or NULL. */
 static const char *refusal_of(const sn_kernel *kernel, const sn_kernel_call *calls, int count)
 {
     const char *why = NULL;
-    for (int i = 0; i < count && kernel->refuse && !why; i++) why = kernel->refuse(&calls[i]);
+    for (int i = 0; i < count && !why; i++) why = sn_cpu_refusal(kernel, &calls[i]);
     return why;
 }
 

@@ -74,6 +74,9 @@ typedef struct sn_kernel_call {
     bool training; /* the program has gradients */
 } sn_kernel_call;
 
+/* What only some kernels of conv2d do; the others are not offered such calls (sn_cpu_refusal). */
+typedef enum sn_conv_extra { SN_TAKES_GATE = 1 } sn_conv_extra;
+
 typedef struct sn_kernel {
     const char *name; /* "conv2d_direct_f32__avx512" */
     sn_op_kind op;
@@ -87,6 +90,7 @@ typedef struct sn_kernel {
      * the weight, when it runs: what was folded is gone by then. */
     void (*pack)(const sn_kernel_call *call, void *packed);
     void (*run)(const sn_kernel_call *call);
+    uint32_t takes; /* sn_conv_extra of conv2d: what beyond the usual inputs refuse() need not ask about */
     /* Whether a run can give the squeeze_avg of its output as a byproduct (NULL: never).  If so and the graph has one, the
      * program sets call->squeeze_node from scratch_bytes() on, call->squeeze for run(), and skips the squeeze's own step.
      * cpu/kernels/squeeze_sums.h has the sums. */

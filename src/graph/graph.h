@@ -186,14 +186,17 @@ bool sn_autodiff_wants(const sn_autodiff *ad, sn_id node);
 sn_id sn_autodiff_add(sn_autodiff *ad, sn_op_kind op, const sn_id *inputs, int inputs_count, const sn_attrs *attrs);
 const sn_node *sn_autodiff_node(const sn_autodiff *ad, sn_id id);
 
-/* ---- passes (passes.c): graph to graph; outputs keep their names ---- */
+/* ---- passes (passes.c, on rewrite.h): graph to graph; outputs keep their names ---- */
 
 /* Joins batch norm + ReLU, add + ReLU, scale + add (+ ReLU), convolution + activation, and, after sn_graph_add_gradients, the
  * squeeze's share of a gradient with the scale's.  For training and inference; drops what became dead. */
 senet_status sn_graph_fuse(const sn_graph *graph, sn_graph **fused);
 /* For inference: folds batch norm with running statistics, and constant factors, into the convolution (factors also into the
- * gate) before it, then joins activation and residual sum. */
+ * gate) before it, then joins activation and residual sum, and what sn_graph_join_moves joins. */
 senet_status sn_graph_fold_batch_norm(const sn_graph *graph, sn_graph **folded);
+/* For inference (moves.c): passes over memory that a convolution can do as it reads or writes become part of it.  A scale joins
+ * the depthwise convolution behind it, a channel shuffle the convolution before it. */
+senet_status sn_graph_join_moves(const sn_graph *graph, sn_graph **joined);
 /* Drops nodes that no output, gradient or effect needs. */
 senet_status sn_graph_drop_dead(const sn_graph *graph, sn_graph **pruned);
 

@@ -23,6 +23,7 @@ static senet_status infer_conv2d(const sn_graph *graph, sn_node *node)
     node->shape = (sn_shape){x.n, (h - w.n) / a->stride + 1, (wide - w.h) / a->stride + 1, w.c};
     if (sn_input_of(graph, node, 2)) SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 2, sn_vector_shape(w.c)));
     if (sn_input_of(graph, node, 3)) SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 3, node->shape));
+    if (sn_input_of(graph, node, 4)) SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 4, (sn_shape){x.n, 1, 1, x.c}));
     return SENET_OK;
 }
 
@@ -55,7 +56,7 @@ static sn_cost cost_conv2d(const sn_graph *graph, const sn_node *node)
     return (sn_cost){.macs = sn_shape_elements(node->shape) * w.n * w.h * w.w};
 }
 
-const sn_op sn_op_conv2d = {.name = "conv2d", .fewest_inputs = 2, .most_inputs = 4, .infer = infer_conv2d,
+const sn_op sn_op_conv2d = {.name = "conv2d", .fewest_inputs = 2, .most_inputs = 5, .infer = infer_conv2d,
                             .gradient = gradient_conv2d, .cost = cost_conv2d};
 
 static senet_status infer_target(const sn_graph *graph, sn_node *node)

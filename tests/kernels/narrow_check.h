@@ -60,7 +60,7 @@ static inline void *narrow_run(const vector_case *given, const sn_kernel *kernel
     }
     kernel_case_bind(&c, threads, precision);
     if (absolute) vector_drop_activation(&c.node);
-    *refusal = kernel->refuse ? kernel->refuse(&c.call) : NULL;
+    *refusal = sn_cpu_refusal(kernel, &c.call);
     if (*refusal) return NULL;
     void *blocks[SN_MAX_INPUTS] = {0};
     for (int i = 0; i < c.node.inputs_count; i++) {

@@ -46,8 +46,13 @@ static void multiply_xy(void *context, int64_t x, int64_t w, int64_t y)
 
 static void forward(const reference_case *c, const void *const *inputs, double *y)
 {
-    const double *bias = inputs[2], *residual = inputs[3];
-    tensors t = {.x = inputs[0], .w = inputs[1], .result = y};
+    const double *bias = inputs[2], *residual = inputs[3], *gate = inputs[4];
+    sn_shape x = c->inputs[0].shape;
+    double gated[4096];
+    assert_true(sn_shape_elements(x) <= 4096);
+    for (int64_t i = 0; i < sn_shape_elements(x); i++)
+        gated[i] = ((const double *)inputs[0])[i] * (gate ? gate[i / (x.h * x.w * x.c) * x.c + i % x.c] : 1);
+    tensors t = {.x = gated, .w = inputs[1], .result = y};
     each_product(&c->attrs.u.conv, c->inputs[0].shape, c->inputs[1].shape, c->output, multiply_xw, &t);
     for (int64_t i = 0; i < sn_shape_elements(c->output); i++)
         y[i] = activate(c->attrs.u.conv.activation,
@@ -71,24 +76,26 @@ typedef struct layer {
     sn_shape x;
     int kernel_h, kernel_w, out;
     sn_conv_attrs attrs;
-    bool bias, residual;
+    bool bias, residual, gate;
 } layer;
 
 static const layer layers[] = {
-    {"3x3", {2, 7, 5, 6}, 3, 3, 9, {1, 1, 1, 1, 1, 1, SN_IDENTITY}, false, false},
-    {"3x3 stride 2, odd size", {3, 9, 7, 5}, 3, 3, 7, {2, 1, 1, 1, 1, 1, SN_RELU}, true, true},
-    {"3x3 stride 2 on even size: a border unseen", {1, 8, 6, 4}, 3, 3, 4, {2, 1, 1, 1, 0, 0, SN_IDENTITY}, true, false},
-    {"7x7 stride 2, stem", {2, 15, 13, 3}, 7, 7, 16, {2, 1, 3, 3, 3, 3, SN_RELU}, true, false},
-    {"1x1", {2, 4, 3, 17}, 1, 1, 66, {1, 1, 0, 0, 0, 0, SN_RELU6}, true, true},
-    {"1x1 stride 2", {2, 5, 7, 8}, 1, 1, 3, {2, 1, 0, 0, 0, 0, SN_IDENTITY}, false, false},
-    {"linear", {5, 1, 1, 37}, 1, 1, 10, {1, 1, 0, 0, 0, 0, SN_SIGMOID}, true, false},
-    {"grouped", {2, 5, 6, 15}, 3, 3, 6, {1, 3, 1, 1, 1, 1, SN_TANH}, false, true},
-    {"grouped, wide, stride 2", {1, 6, 7, 24}, 3, 3, 140, {2, 2, 1, 1, 1, 1, SN_IDENTITY}, false, false},
-    {"depthwise, stride 2", {2, 6, 5, 13}, 3, 3, 13, {2, 13, 1, 1, 1, 1, SN_RELU}, false, false},
-    {"asymmetric pads", {1, 5, 4, 3}, 3, 2, 4, {1, 1, 2, 0, 1, 3, SN_IDENTITY}, false, false},
-    {"1x7", {1, 3, 9, 4}, 1, 7, 5, {1, 1, 0, 3, 0, 3, SN_IDENTITY}, true, false},
-    {"stride beyond the kernel", {2, 11, 10, 3}, 2, 2, 4, {4, 1, 0, 0, 0, 0, SN_IDENTITY}, false, false},
-    {"kernel wider than the map", {1, 2, 3, 4}, 5, 5, 3, {1, 1, 2, 2, 2, 2, SN_IDENTITY}, false, false},
+    {"3x3", {2, 7, 5, 6}, 3, 3, 9, {1, 1, 1, 1, 1, 1, SN_IDENTITY}, false, false, false},
+    {"3x3 stride 2, odd size", {3, 9, 7, 5}, 3, 3, 7, {2, 1, 1, 1, 1, 1, SN_RELU}, true, true, false},
+    {"3x3 stride 2 on even size: a border unseen", {1, 8, 6, 4}, 3, 3, 4, {2, 1, 1, 1, 0, 0, SN_IDENTITY}, true, false, false},
+    {"7x7 stride 2, stem", {2, 15, 13, 3}, 7, 7, 16, {2, 1, 3, 3, 3, 3, SN_RELU}, true, false, false},
+    {"1x1", {2, 4, 3, 17}, 1, 1, 66, {1, 1, 0, 0, 0, 0, SN_RELU6}, true, true, false},
+    {"1x1 stride 2", {2, 5, 7, 8}, 1, 1, 3, {2, 1, 0, 0, 0, 0, SN_IDENTITY}, false, false, false},
+    {"linear", {5, 1, 1, 37}, 1, 1, 10, {1, 1, 0, 0, 0, 0, SN_SIGMOID}, true, false, false},
+    {"grouped", {2, 5, 6, 15}, 3, 3, 6, {1, 3, 1, 1, 1, 1, SN_TANH}, false, true, false},
+    {"grouped, wide, stride 2", {1, 6, 7, 24}, 3, 3, 140, {2, 2, 1, 1, 1, 1, SN_IDENTITY}, false, false, false},
+    {"depthwise, stride 2", {2, 6, 5, 13}, 3, 3, 13, {2, 13, 1, 1, 1, 1, SN_RELU}, false, false, false},
+    {"depthwise behind a gate", {2, 6, 5, 13}, 3, 3, 13, {1, 13, 1, 1, 1, 1, SN_RELU}, true, false, true},
+    {"dense behind a gate, with a residual", {3, 4, 5, 7}, 3, 3, 6, {1, 1, 1, 1, 1, 1, SN_IDENTITY}, false, true, true},
+    {"asymmetric pads", {1, 5, 4, 3}, 3, 2, 4, {1, 1, 2, 0, 1, 3, SN_IDENTITY}, false, false, false},
+    {"1x7", {1, 3, 9, 4}, 1, 7, 5, {1, 1, 0, 3, 0, 3, SN_IDENTITY}, true, false, false},
+    {"stride beyond the kernel", {2, 11, 10, 3}, 2, 2, 4, {4, 1, 0, 0, 0, 0, SN_IDENTITY}, false, false, false},
+    {"kernel wider than the map", {1, 2, 3, 4}, 5, 5, 3, {1, 1, 2, 2, 2, 2, SN_IDENTITY}, false, false, false},
 };
 
 static void check_layers(sn_op_kind op)
@@ -101,11 +108,12 @@ static void check_layers(sn_op_kind op)
                       (s->x.w + a->pad_left + a->pad_right - s->kernel_w) / a->stride + 1, s->out};
         reference_case c = {.name = s->name, .op = op, .attrs.u.conv = *a, .inputs_count = 2};
         if (op == SN_OP_conv2d) {
-            c.inputs_count = 4;
+            c.inputs_count = 5;
             c.inputs[0].shape = s->x;
             c.inputs[1].shape = w;
             if (s->bias) c.inputs[2].shape = (sn_shape){1, 1, 1, s->out};
             if (s->residual) c.inputs[3].shape = y;
+            if (s->gate) c.inputs[4].shape = (sn_shape){s->x.n, 1, 1, s->x.c};
             c.output = y;
             c.formula = forward;
         } else {

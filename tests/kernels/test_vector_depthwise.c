@@ -1,6 +1,6 @@
 /* test_vector_depthwise.c - the depthwise 3x3 kernels, forward and both gradients, at every ISA level of this processor, against the
- * plain kernels in double precision. */
-#include "kernels/vector_check.h"
+ * plain kernels in double precision; on float maps and on maps stored as bf16; also behind the gate of an SE block. */
+#include "kernels/narrow_check.h"
 
 typedef struct depthwise_shape {
     sn_shape x;
@@ -46,6 +46,15 @@ static vector_case depthwise_case(const depthwise_shape *s, sn_op_kind op)
     return c;
 }
 
+/* The check on float tensors, then with the maps in bf16. */
+static void check_both(const vector_case *c)
+{
+    vector_check(c);
+    vector_case narrow = *c;
+    narrow_stored(&narrow.call, true, 1u << 0 | 1u << 3);
+    narrow_check(&narrow);
+}
+
 static void matches_the_plain_kernel(void **state)
 {
     (void)state;
@@ -56,7 +65,10 @@ static void matches_the_plain_kernel(void **state)
             kernel_case_bind(&c.call, 1, SN_FLOAT);
             const char *name = sn_cpu_choose(&c.call.call, 1, false)->name;
             if (!shapes[i].general && !strstr(name, "depthwise")) fail_msg("%s: %s was chosen", c.title, name);
-            vector_check(&c);
+            if (shapes[i].general || ops[op] == SN_OP_conv2d_grad_weight)
+                vector_check(&c);
+            else
+                check_both(&c);
         }
 }
 
@@ -77,11 +89,28 @@ static void bias_and_activation_are_joined(void **state)
             }
 }
 
+/* The gate of an SE block in front, alone and with bias and activation. */
+static void gate_is_joined(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        for (int with = 0; with < 2 && !shapes[i].general; with++) {
+            vector_case c = depthwise_case(&shapes[i], SN_OP_conv2d);
+            sn_shape x = shapes[i].x, none = {0};
+            if (with) c.call.node.attrs.u.conv.activation = SN_RELU;
+            kernel_case_input(&c.call, (sn_shape){with, 1, 1, x.c}, SN_REAL);
+            kernel_case_input(&c.call, none, SN_REAL);
+            kernel_case_input(&c.call, (sn_shape){x.n, 1, 1, x.c}, SN_REAL);
+            check_both(&c);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_the_plain_kernel),
         cmocka_unit_test(bias_and_activation_are_joined),
+        cmocka_unit_test(gate_is_joined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,7 +88,7 @@ static inline void *vector_run_squeezing(const vector_case *given, const sn_kern
     kernel_case c = given->call;
     kernel_case_bind(&c, threads, precision);
     if (absolute) vector_drop_activation(&c.node);
-    *refusal = kernel->refuse ? kernel->refuse(&c.call) : NULL;
+    *refusal = sn_cpu_refusal(kernel, &c.call);
     if (*refusal) return NULL;
     size_t real = sn_real_bytes(precision), output_bytes = (size_t)sn_shape_elements(c.node.shape) * real;
     void *blocks[SN_MAX_INPUTS] = {0};

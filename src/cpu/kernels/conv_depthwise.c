@@ -1,25 +1,25 @@
 /* conv_depthwise.c - depthwise 3x3 convolution (as many groups as channels), stride 1 and 2, forward and backward-data.
  *
- * The register tile is TILE neighbouring outputs x one vector of channels; the nine weights of those channels stay in registers
- * while a task walks over its band of rows, so a channel block is the outer loop.  An input value is loaded once a row and
- * serves the three columns of the kernel.  Rows and columns outside the image are skipped, nothing is copied; weights are used
- * as they lie: (3, 3, 1, C).
+ * The register tile is ROWS x TILE neighbouring outputs x one vector of channels; its nine weights are in registers, and an input
+ * value is loaded once and serves all outputs that it reaches: up to six of stride 1.  Channels are the innermost loop, so that
+ * memory is read in streams as long as a pixel, a row of pixels after the other, which the processor foresees; weights are packed
+ * as they are read.  Rows and columns outside the image are skipped, pixels are not copied.
+ * A gate multiplies the weights, of which there are fewer than pixels.
  * Backward-data of stride 1 is the same convolution with the kernel turned by 180 degrees; that of stride 2 gathers, for each
  * parity of the pixel, the one, two or four outputs that read it.
- * Memory: reads the input once (and two rows a band again), writes the output once.  The channels of one vector are 64 bytes of
- * every pixel, which the processor does not foresee, so the next row is fetched while a row is computed.
+ * Memory: reads the input once (and two rows a band again), writes the output once; the rows that come next, of both, are fetched.
  */
 #include "cpu/kernels/clamp.h"
+#include "cpu/kernels/stored.h"
 
 #if SN_VECTOR_FLOATS == 16
-enum { TILE = 7 }; /* 7 sums, 9 weights, bias and clamp; maps of ImageNet networks are multiples of 7 */
+enum { ROWS = 2, TILE = 7 }; /* 14 sums, 9 weights and an input; maps of ImageNet networks are multiples of 7 */
 #else
-enum { TILE = 4 };
+enum { ROWS = 1, TILE = 4 };
 #endif
-enum { TAPS = 9, BAND_FLOATS = 32768, TASKS = 16 };
+enum { TAPS = 9, BAND_FLOATS = 16384, TASKS = 16, MOST_IN_ROWS = 2 * (ROWS - 1) + 3 };
 
-/* A value to keep in a register: the compiler would load it again for every product, which counts where many channels put all pixels
- * into one cache set. */
+/* A value to keep in a register: the compiler would load it again for every product. */
 #if SN_VECTOR_FLOATS == 16
 #define KEEP(v) __asm__("" : "+v"(v))
 #else
@@ -29,8 +29,8 @@ enum { TAPS = 9, BAND_FLOATS = 32768, TASKS = 16 };
 typedef struct depthwise_plan {
     sn_shape in, out; /* of this pass */
     int64_t stride, top, left;
-    int64_t band_rows, bands;             /* rows of `out` in a task */
-    int64_t blocks, blocks_each, splits;  /* channel blocks of VF */
+    int64_t band_rows, bands;            /* rows of `out` in a task */
+    int64_t blocks, blocks_each, splits; /* channel blocks of VF */
 } depthwise_plan;
 
 static depthwise_plan plan_of(const sn_kernel_call *call)
@@ -39,9 +39,7 @@ static depthwise_plan plan_of(const sn_kernel_call *call)
     bool turned = call->node->op == SN_OP_conv2d_grad_input && a->stride == 1;
     depthwise_plan p = {.in = call->input_nodes[0]->shape, .out = call->node->shape, .stride = a->stride,
                         .top = turned ? 2 - a->pad_top : a->pad_top, .left = turned ? 2 - a->pad_left : a->pad_left};
-    p.band_rows = sn_min64(p.out.h, sn_max64(4, BAND_FLOATS / (p.out.w * p.out.c)));
-    p.bands = sn_ceil_div(p.out.h, p.band_rows);
-    p.band_rows = sn_ceil_div(p.out.h, p.bands);
+    p.band_rows = sn_max64(2, BAND_FLOATS / (p.out.w * p.out.c) / 2 * 2);
     p.bands = sn_ceil_div(p.out.h, p.band_rows);
     p.blocks = sn_ceil_div(p.out.c, VF);
     p.blocks_each = sn_ceil_div(p.blocks, sn_min64(p.blocks, sn_ceil_div(TASKS, p.out.n * p.bands)));
@@ -59,7 +57,8 @@ static const char *refuse(const sn_kernel_call *call)
 {
     const sn_conv_attrs *a = &call->node->attrs.u.conv;
     sn_shape w = call->input_nodes[1]->shape;
-    if (call->precision != SN_FLOAT) return "not single precision";
+    const char *otherwise = stored_refusal(call, 1u << 0);
+    if (otherwise) return otherwise;
     if (w.w != 1 || w.c != a->groups) return "not depthwise";
     if (w.n != 3 || w.h != 3 || a->stride > 2) return "not 3x3 with stride 1 or 2";
     if (call->node->inputs_count > 3 && call->input_nodes[3]) return "a residual";
@@ -70,78 +69,137 @@ static const char *refuse(const sn_kernel_call *call)
     return NULL;
 }
 
+/* ---- weights: [channel block][tap][VF], zeros behind the last channel ---- */
+
+static size_t packed_bytes(const sn_kernel_call *call)
+{
+    return (size_t)(sn_ceil_div(call->node->shape.c, VF) * TAPS * VF) * sizeof(float);
+}
+
+static void pack(const sn_kernel_call *call, void *packed)
+{
+    bool turned = call->node->op == SN_OP_conv2d_grad_input && call->node->attrs.u.conv.stride == 1;
+    int64_t channels = call->node->shape.c;
+    const float *weight = call->inputs[1];
+    float *to = packed;
+    for (int64_t channel = 0; channel < channels; channel += VF)
+        for (int t = 0; t < TAPS; t++, to += VF)
+            vf_store(to, vf_load_n(weight + (turned ? TAPS - 1 - t : t) * channels + channel, channels - channel));
+}
+
+/* ---- the register tile ---- */
+
+typedef struct depthwise_tile {
+    const stored *rows[MOST_IN_ROWS]; /* input rows at the image's first column, NULL outside */
+    ptrdiff_t at;                    /* the tile's first input column in them */
+    stored *y;                       /* the first output */
+    ptrdiff_t y_row, pixel;          /* values from an output row to the next, and from a pixel to the next */
+    ptrdiff_t fetch;                 /* from an input row to the one that is fetched meanwhile; 0: to none */
+    bool skip_first, skip_last;      /* that input column lies outside */
+    const float *w, *bias, *gate;    /* packed weights; bias and gate may be NULL */
+    clamp clamp;
+} depthwise_tile;
+
+/* rows x pixels outputs of the channels from `channel` on, of which `lanes` exist. */
+SN_INLINE void compute_tile(const depthwise_tile *t, int64_t channel, int64_t lanes, int rows, int pixels, int stride)
+{
+    const int in_rows = (rows - 1) * stride + 3, columns = (pixels - 1) * stride + 3;
+    vf w[TAPS], sum[ROWS * TILE], bias = t->bias ? vf_load_n(t->bias + channel, lanes) : (vf){0};
+    SN_UNROLL for (int k = 0; k < TAPS; k++) w[k] = vf_load(t->w + channel * TAPS + k * VF);
+    if (t->gate) {
+        vf gate = vf_load_n(t->gate + channel, lanes);
+        SN_UNROLL for (int k = 0; k < TAPS; k++) w[k] *= gate;
+    }
+    SN_UNROLL for (int i = 0; i < rows * pixels; i++) sum[i] = bias;
+    SN_UNROLL for (int r = 0; r < in_rows; r++) {
+        if (!t->rows[r]) continue;
+        const stored *x = t->rows[r] + channel;
+        ptrdiff_t column = t->at;
+        SN_UNROLL for (int j = 0; j < columns; j++, column += t->pixel) {
+            if ((j == 0 && t->skip_first) || (j == columns - 1 && t->skip_last)) continue;
+            vf value = vs_load_n(x + column, lanes);
+            KEEP(value);
+            if (r >= in_rows - rows * stride && j < pixels * stride) __builtin_prefetch(x + column + t->fetch, 0, 2);
+            SN_UNROLL for (int o = 0; o < rows; o++)
+                SN_UNROLL for (int kx = 0; kx < 3; kx++) {
+                    int ky = r - o * stride;
+                    if (ky >= 0 && ky < 3 && j >= kx && (j - kx) % stride == 0 && (j - kx) / stride < pixels)
+                        sum[o * pixels + (j - kx) / stride] += value * w[ky * 3 + kx];
+                }
+        }
+    }
+    SN_UNROLL for (int o = 0; o < rows; o++) {
+        stored *y = t->y + o * t->y_row + channel;
+        SN_UNROLL for (int i = 0; i < pixels; i++) __builtin_prefetch(y + i * t->pixel + rows * t->y_row, 1, 2);
+        SN_UNROLL for (int i = 0; i < pixels; i++, y += t->pixel)
+            vs_store_n(y, clamp_apply(&t->clamp, sum[o * pixels + i]), lanes);
+    }
+}
+
+/* Channels [channel, end). With the number of lanes a constant where vectors are whole, loads and stores have no mask. */
+#define DEFINE_TILE(name, rows, pixels, stride)                                                                      \
+    static SN_NOINLINE void name(const depthwise_tile *t, int64_t channel, int64_t end)                              \
+    {                                                                                                                \
+        for (; channel + VF <= end; channel += VF) compute_tile(t, channel, VF, rows, pixels, stride);               \
+        if (channel < end) compute_tile(t, channel, end - channel, rows, pixels, stride);                            \
+    }
+
+DEFINE_TILE(tile_rows_1, ROWS, TILE, 1)
+DEFINE_TILE(tile_rows_2, ROWS, TILE, 2)
+DEFINE_TILE(tile_row_1, 1, TILE, 1)
+DEFINE_TILE(tile_row_2, 1, TILE, 2)
+DEFINE_TILE(tile_pixel_1, 1, 1, 1)
+DEFINE_TILE(tile_pixel_2, 1, 1, 2)
+
+/* [stride - 1][ROWS rows of TILE pixels, one row, one pixel] */
+static void (*const tiles[2][3])(const depthwise_tile *t, int64_t channel, int64_t end) = {
+    {tile_rows_1, tile_row_1, tile_pixel_1}, {tile_rows_2, tile_row_2, tile_pixel_2}};
+
 typedef struct depthwise_run {
     depthwise_plan plan;
-    const float *in, *weight, *bias;
-    float *out;
+    const stored *in;
+    const float *packed, *bias, *gate;
+    stored *out;
     bool backward;
     clamp clamp;
 } depthwise_run;
 
+/* Rows [row, row + rows) of channels [channel, end) of an image: ROWS of at least TILE pixels, or one. */
+static void compute_rows(const depthwise_run *run, int64_t image, int64_t row, int rows, int64_t channel, int64_t end)
+{
+    const depthwise_plan *p = &run->plan;
+    const stored *in = run->in + image * p->in.h * p->in.w * p->in.c;
+    depthwise_tile t = {.y_row = p->out.w * p->out.c, .pixel = p->out.c, .w = run->packed, .bias = run->bias, .clamp = run->clamp,
+                        .gate = run->gate ? run->gate + image * p->in.c : NULL};
+    int in_rows = (rows - 1) * (int)p->stride + 3;
+    for (int r = 0; r < in_rows; r++) {
+        int64_t in_row = row * p->stride - p->top + r;
+        t.rows[r] = in_row >= 0 && in_row < p->in.h ? in + in_row * p->in.w * p->in.c : NULL;
+        if (in_row + rows * p->stride < p->in.h) t.fetch = rows * p->stride * p->in.w * p->in.c;
+    }
+    int pixels = p->out.w >= TILE ? TILE : 1, kind = pixels == 1 ? 2 : rows == 1 ? 1 : 0;
+    for (int64_t col = 0; col < p->out.w; col += pixels) {
+        int64_t from = sn_min64(col, p->out.w - pixels), first = from * p->stride - p->left; /* the last may overlap */
+        t.at = first * p->in.c;
+        t.y = run->out + ((image * p->out.h + row) * p->out.w + from) * p->out.c;
+        t.skip_first = first < 0;
+        t.skip_last = first + (pixels - 1) * p->stride + 2 >= p->in.w;
+        tiles[p->stride - 1][kind](&t, channel, end);
+    }
+}
+
+/* ---- backward-data of stride 2 ---- */
+
 /* One vector of channels: what stays in registers. */
 typedef struct depthwise_block {
-    vf w[TAPS], bias;
-    clamp clamp;
+    vf w[TAPS];
     int64_t lanes; /* valid channels */
-    ptrdiff_t pixel; /* floats from a pixel to the next */
+    ptrdiff_t pixel; /* values from a pixel to the next */
 } depthwise_block;
 
-/* `pixels` neighbouring outputs at y; rows[ky]: the input row, NULL outside the image; at: the first input column's offset in it;
- * skip_first, skip_last: that column of the tile lies outside. */
-SN_INLINE void tile(const depthwise_block *b, const float *const rows[3], ptrdiff_t at, float *y, int pixels, int stride,
-                    bool skip_first, bool skip_last)
-{
-    const int columns = (pixels - 1) * stride + 3;
-    vf sum[TILE];
-    SN_UNROLL for (int i = 0; i < pixels; i++) sum[i] = b->bias;
-    SN_UNROLL for (int ky = 0; ky < 3; ky++) {
-        if (!rows[ky]) continue;
-        ptrdiff_t column = at;
-        SN_UNROLL for (int j = 0; j < columns; j++, column += b->pixel) {
-            if ((j == 0 && skip_first) || (j == columns - 1 && skip_last)) continue;
-            vf x = vf_load_n(rows[ky] + column, b->lanes);
-            KEEP(x);
-            SN_UNROLL for (int kx = 0; kx < 3; kx++)
-                if (j >= kx && (j - kx) % stride == 0 && (j - kx) / stride < pixels)
-                    sum[(j - kx) / stride] += x * b->w[ky * 3 + kx];
-        }
-    }
-    SN_UNROLL for (int i = 0; i < pixels; i++, y += b->pixel) vf_store_n(y, clamp_apply(&b->clamp, sum[i]), b->lanes);
-}
-
-/* Fetches `count` pixels from p on into the L2 cache. */
-SN_INLINE void fetch_pixels(const float *p, ptrdiff_t pixel, int count)
-{
-    SN_UNROLL for (int i = 0; i < count; i++) __builtin_prefetch(p + i * pixel, 0, 2);
-}
-
-/* Rows [row0, row1) of an image for one vector of channels; in and out at the image's pixel (0, 0). */
-SN_INLINE void forward_rows(const depthwise_plan *p, const depthwise_block *b, const float *in, float *out, int64_t row0,
-                            int64_t row1, int stride)
-{
-    for (int64_t row = row0; row < row1; row++) {
-        const float *rows[3];
-        SN_UNROLL for (int ky = 0; ky < 3; ky++) {
-            int64_t in_row = row * stride - p->top + ky;
-            rows[ky] = in_row >= 0 && in_row < p->in.h ? in + in_row * p->in.w * p->in.c : NULL;
-        }
-        float *y = out + row * p->out.w * p->out.c;
-        int64_t col = 0, first = -p->left; /* input column of output column col */
-        for (; col + TILE <= p->out.w; col += TILE, first += TILE * stride) {
-            for (int k = 1; k <= stride && rows[2]; k++)
-                fetch_pixels(rows[2] + (k * p->in.w + first + 2) * b->pixel, b->pixel, TILE * stride);
-            fetch_pixels(y + (p->out.w + col) * b->pixel, b->pixel, TILE);
-            tile(b, rows, first * b->pixel, y + col * b->pixel, TILE, stride, first < 0,
-                 first + (TILE - 1) * stride + 2 >= p->in.w);
-        }
-        for (; col < p->out.w; col++, first += stride)
-            tile(b, rows, first * b->pixel, y + col * b->pixel, 1, stride, first < 0, first + 2 >= p->in.w);
-    }
-}
-
 /* One row of dx behind stride 2: rows[k] is the row of dy that kernel row first_ky + 2 k leads to, NULL outside. */
-SN_INLINE void gather_row(const depthwise_plan *p, const depthwise_block *b, const float *const rows[2], float *dx, int rows_count,
-                          int first_ky)
+SN_INLINE void gather_row(const depthwise_plan *p, const depthwise_block *b, const stored *const rows[2], stored *dx,
+                          int rows_count, int first_ky)
 {
     for (int64_t col = 0; col < p->out.w; col++, dx += b->pixel) {
         int64_t shifted = col + p->left, u = shifted / 2;
@@ -149,27 +207,26 @@ SN_INLINE void gather_row(const depthwise_plan *p, const depthwise_block *b, con
         SN_UNROLL for (int k = 0; k < rows_count; k++) {
             const vf *w = b->w + (first_ky + 2 * k) * 3;
             if (!rows[k]) continue;
-            const float *dy = rows[k] + u * b->pixel;
+            const stored *dy = rows[k] + u * b->pixel;
             if (shifted % 2 != 0) {
-                if (u < p->in.w) sum += vf_load_n(dy, b->lanes) * w[1];
+                if (u < p->in.w) sum += vs_load_n(dy, b->lanes) * w[1];
             } else {
-                if (u < p->in.w) sum += vf_load_n(dy, b->lanes) * w[0];
-                if (u > 0 && u <= p->in.w) sum += vf_load_n(dy - b->pixel, b->lanes) * w[2];
+                if (u < p->in.w) sum += vs_load_n(dy, b->lanes) * w[0];
+                if (u > 0 && u <= p->in.w) sum += vs_load_n(dy - b->pixel, b->lanes) * w[2];
             }
         }
-        fetch_pixels(dx + p->out.w * b->pixel, b->pixel, 1);
-        vf_store_n(dx, sum, b->lanes);
+        vs_store_n(dx, sum, b->lanes);
     }
 }
 
-SN_INLINE void gather_rows(const depthwise_plan *p, const depthwise_block *b, const float *dy, float *dx, int64_t row0,
-                           int64_t row1)
+static void gather_rows(const depthwise_plan *p, const depthwise_block *b, const stored *dy, stored *dx, int64_t row0,
+                        int64_t row1)
 {
     for (int64_t row = row0; row < row1; row++) {
         int64_t shifted = row + p->top, u = shifted / 2;
-        const float *rows[2] = {u < p->in.h ? dy + u * p->in.w * p->in.c : NULL,
+        const stored *rows[2] = {u < p->in.h ? dy + u * p->in.w * p->in.c : NULL,
                                 u > 0 && u <= p->in.h ? dy + (u - 1) * p->in.w * p->in.c : NULL};
-        float *to = dx + row * p->out.w * p->out.c;
+        stored *to = dx + row * p->out.w * p->out.c;
         if (shifted % 2 != 0)
             gather_row(p, b, rows, to, 1, 1);
         else
@@ -177,32 +234,7 @@ SN_INLINE void gather_rows(const depthwise_plan *p, const depthwise_block *b, co
     }
 }
 
-typedef void (*rows_function)(const depthwise_plan *, const depthwise_block *, const float *, float *, int64_t, int64_t);
-
-/* With `lanes` a constant where the vector is whole, loads and stores have no mask. */
-#define DEFINE_ROWS(name, body)                                                                                      \
-    static SN_NOINLINE void name##_whole(const depthwise_plan *p, const depthwise_block *given, const float *in,     \
-                                         float *out, int64_t row0, int64_t row1)                                     \
-    {                                                                                                                \
-        depthwise_block b = *given;                                                                                  \
-        b.lanes = VF;                                                                                                \
-        body;                                                                                                        \
-    }                                                                                                                \
-    static SN_NOINLINE void name##_part(const depthwise_plan *p, const depthwise_block *given, const float *in,      \
-                                        float *out, int64_t row0, int64_t row1)                                      \
-    {                                                                                                                \
-        depthwise_block b = *given;                                                                                  \
-        body;                                                                                                        \
-    }
-
-DEFINE_ROWS(stride_1, forward_rows(p, &b, in, out, row0, row1, 1))
-DEFINE_ROWS(stride_2, forward_rows(p, &b, in, out, row0, row1, 2))
-DEFINE_ROWS(gather_2, gather_rows(p, &b, in, out, row0, row1))
-
-/* [pass][whole vector] */
-static const rows_function rows_functions[3][2] = {
-    {stride_1_part, stride_1_whole}, {stride_2_part, stride_2_whole}, {gather_2_part, gather_2_whole}};
-enum { PASS_STRIDE_1, PASS_STRIDE_2, PASS_GATHER_2 };
+/* ---- tasks ---- */
 
 static void depthwise_task(void *context, int64_t index, int worker)
 {
@@ -211,32 +243,38 @@ static void depthwise_task(void *context, int64_t index, int worker)
     const depthwise_plan *p = &run->plan;
     int64_t split = index % p->splits, band = index / p->splits % p->bands, image = index / p->splits / p->bands;
     int64_t row0 = band * p->band_rows, row1 = sn_min64(p->out.h, row0 + p->band_rows);
-    int pass = run->backward && p->stride == 2 ? PASS_GATHER_2 : p->stride == 2 ? PASS_STRIDE_2 : PASS_STRIDE_1;
-    for (int64_t block = split * p->blocks_each; block < sn_min64(p->blocks, (split + 1) * p->blocks_each); block++) {
-        int64_t channel = block * VF;
-        depthwise_block b = {.clamp = run->clamp, .lanes = sn_min64(VF, p->out.c - channel), .pixel = p->out.c};
-        for (int t = 0; t < TAPS; t++) {
-            int from = pass == PASS_STRIDE_1 && run->backward ? TAPS - 1 - t : t;
-            b.w[t] = vf_load_n(run->weight + from * p->out.c + channel, b.lanes);
+    int64_t channel = split * p->blocks_each * VF, end = sn_min64(p->out.c, channel + p->blocks_each * VF);
+    if (run->backward && p->stride == 2) {
+        for (; channel < end; channel += VF) {
+            depthwise_block b = {.lanes = sn_min64(VF, end - channel), .pixel = p->out.c};
+            for (int t = 0; t < TAPS; t++) b.w[t] = vf_load(run->packed + channel * TAPS + t * VF);
+            gather_rows(p, &b, run->in + image * p->in.h * p->in.w * p->in.c + channel,
+                        run->out + image * p->out.h * p->out.w * p->out.c + channel, row0, row1);
         }
-        if (run->bias) b.bias = vf_load_n(run->bias + channel, b.lanes);
-        rows_functions[pass][b.lanes == VF](p, &b, run->in + image * p->in.h * p->in.w * p->in.c + channel,
-                                            run->out + image * p->out.h * p->out.w * p->out.c + channel, row0, row1);
+        return;
     }
+    int64_t row = row0;
+    for (; row + ROWS <= row1 && p->out.w >= TILE; row += ROWS) compute_rows(run, image, row, ROWS, channel, end);
+    for (; row < row1; row++) compute_rows(run, image, row, 1, channel, end);
 }
 
 static void run(const sn_kernel_call *call)
 {
-    depthwise_run run = {.plan = plan_of(call), .in = call->inputs[0], .weight = call->inputs[1], .out = call->output,
+    depthwise_run run = {.plan = plan_of(call), .in = call->inputs[0], .packed = call->packed, .out = call->output,
                          .backward = call->node->op == SN_OP_conv2d_grad_input,
                          .clamp = clamp_of(call->node->attrs.u.conv.activation)};
-    if (!run.backward) run.bias = call_input(call, 2);
+    if (!run.backward) {
+        run.bias = call_input(call, 2);
+        run.gate = call_input(call, 4);
+    }
     const depthwise_plan *p = &run.plan;
     int threads = sn_shape_elements(p->out) * TAPS < SN_SMALL_MACS ? 1 : call->threads;
     sn_parallel_for(threads, p->out.n * p->bands * p->splits, depthwise_task, &run);
 }
 
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_depthwise) = {
-    .name = SN_KERNEL_NAME(conv2d_depthwise), .op = SN_OP_conv2d, .refuse = refuse, .run = run};
+    .name = SN_KERNEL_NAME(conv2d_depthwise), .op = SN_OP_conv2d, .storage = SN_STORED, .refuse = refuse,
+    .packed_bytes = packed_bytes, .pack = pack, .run = run, .takes = SN_TAKES_GATE};
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_grad_input_depthwise) = {
-    .name = SN_KERNEL_NAME(conv2d_grad_input_depthwise), .op = SN_OP_conv2d_grad_input, .refuse = refuse, .run = run};
+    .name = SN_KERNEL_NAME(conv2d_grad_input_depthwise), .op = SN_OP_conv2d_grad_input, .storage = SN_STORED, .refuse = refuse,
+    .packed_bytes = packed_bytes, .pack = pack, .run = run};

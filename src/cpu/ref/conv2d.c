@@ -3,7 +3,7 @@
  * x (N,H,W,I), w (kh,kw,I/groups,O), y (N,OH,OW,O):
  *     y(n,oy,ox,o) = act(bias(o) + r(n,oy,ox,o) + sum of x(n, oy s + ky - top, ox s + kx - left, i) w(ky,kx,i,o))
  *
- * over ky, kx and the inputs i of o's group.  Channels are the inner loop everywhere; gradients of the input use
+ * over ky, kx and the inputs i of o's group; with a gate x is x(n,..,i) gate(n,i).  Channels are the inner loop everywhere; gradients of the input use
  * weights transposed to (kh,kw,O/groups,I), which makes them the same product with x and y exchanged. */
 #ifndef REF
 
@@ -43,13 +43,15 @@ enum { IN_TILE = 4, OUT_TILE = 64 }; /* of a weight gradient */
 
 #else
 
-/* y[p][g][o] += sum over i of x[p][g][i] w[i][g][o] for a run of pixels p that lie y_step and x_step elements apart.
+/* y[p][g][o] += sum over i of x[p][g][i] gate[g][i] w[i][g][o] for a run of pixels p that lie y_step and x_step elements apart;
+ * gate may be NULL.
  * Four rows of w at a time: y is loaded and stored a quarter as often. */
-static void REF(add_products)(real *y, int64_t y_step, const real *x, int64_t x_step, const real *w, int64_t pixels,
-                              int64_t groups, int64_t in, int64_t out)
+static void REF(add_products)(real *y, int64_t y_step, const real *x, int64_t x_step, const real *gate, const real *w,
+                              int64_t pixels, int64_t groups, int64_t in, int64_t out)
 {
     int64_t row = groups * out;
     for (int64_t g = 0; g < groups; g++, y += out, x += in, w += out) {
+        const real *s = gate ? gate + g * in : NULL;
         int64_t i = 0;
         for (; i + 4 <= in; i += 4) {
             const real *w0 = w + i * row, *w1 = w0 + row, *w2 = w1 + row, *w3 = w2 + row;
@@ -57,6 +59,7 @@ static void REF(add_products)(real *y, int64_t y_step, const real *x, int64_t x_
                 real *restrict target = y + p * y_step;
                 const real *v = x + p * x_step + i;
                 real x0 = v[0], x1 = v[1], x2 = v[2], x3 = v[3];
+                if (s) x0 *= s[i], x1 *= s[i + 1], x2 *= s[i + 2], x3 *= s[i + 3];
                 for (int64_t o = 0; o < out; o++) target[o] += x0 * w0[o] + x1 * w1[o] + x2 * w2[o] + x3 * w3[o];
             }
         }
@@ -64,7 +67,7 @@ static void REF(add_products)(real *y, int64_t y_step, const real *x, int64_t x_
             const real *w0 = w + i * row;
             for (int64_t p = 0; p < pixels; p++) {
                 real *restrict target = y + p * y_step;
-                real x0 = x[p * x_step + i];
+                real x0 = s ? x[p * x_step + i] * s[i] : x[p * x_step + i];
                 for (int64_t o = 0; o < out; o++) target[o] += x0 * w0[o];
             }
         }
@@ -78,7 +81,7 @@ static void REF(conv2d_rows)(const sn_kernel_call *call, int64_t begin, int64_t 
     const conv_geometry g =
         conv_geometry_of(call, call->input_nodes[0]->shape, call->input_nodes[1]->shape, call->node->shape);
     const real *x = call->inputs[0], *w = call->inputs[1], *bias = sn_ref_input(call, 2),
-               *residual = sn_ref_input(call, 3);
+               *residual = sn_ref_input(call, 3), *gate = sn_ref_input(call, 4);
     int64_t row_elements = g.y.w * g.y.c;
     for (int64_t row = begin; row < end; row++) {
         int64_t n = row / g.y.h, oy = row % g.y.h;
@@ -95,7 +98,7 @@ static void REF(conv2d_rows)(const sn_kernel_call *call, int64_t begin, int64_t 
                 real *to = y + o.begin * g.y.c;
                 const real *from = x_row + (o.begin * g.stride + kx - g.left) * g.x.c;
                 const real *tap = w + (ky * g.kernel_w + kx) * g.in * g.y.c;
-                REF(add_products)(to, g.y.c, from, g.stride * g.x.c, tap, o.end - o.begin, g.groups, g.in, g.out);
+                REF(add_products)(to, g.y.c, from, g.stride * g.x.c, gate ? gate + n * g.x.c : NULL, tap, o.end - o.begin, g.groups, g.in, g.out);
             }
         }
         if (residual)
@@ -157,7 +160,7 @@ static void REF(conv2d_grad_input_rows)(const sn_kernel_call *call, int64_t begi
                 real *to = dx + (o.begin * g.stride + kx - g.left) * g.x.c;
                 const real *from = dy_row + o.begin * g.y.c;
                 const real *tap = w + (ky * g.kernel_w + kx) * g.out * g.x.c;
-                REF(add_products)(to, g.stride * g.x.c, from, g.y.c, tap, o.end - o.begin, g.groups, g.out, g.in);
+                REF(add_products)(to, g.stride * g.x.c, from, g.y.c, NULL, tap, o.end - o.begin, g.groups, g.out, g.in);
             }
         }
     }

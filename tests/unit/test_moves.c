@@ -1,0 +1,134 @@
+/* sn_graph_join_moves: the joined networks compute the same, without the passes over memory that were to vanish. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/rng.h"
+#include "exec/exec.h"
+#include "zoo/zoo.h"
+
+enum { SIDE = 64, BATCH = 2, MAPS = 3 * SIDE * SIDE * BATCH };
+
+static sn_graph *network(const char *name)
+{
+    sn_spec spec;
+    sn_graph *g = NULL;
+    sn_build_options options = {.mode = SN_MODE_EVAL, .batch = BATCH, .height = SIDE, .width = SIDE, .no_fuse = true};
+    assert_int_equal(sn_spec_parse(name, &spec), SENET_OK);
+    assert_int_equal(sn_model_build(&spec, &options, &g), SENET_OK);
+    return g;
+}
+
+static sn_graph *folded(const sn_graph *plain)
+{
+    sn_graph *fused = NULL, *g = NULL;
+    assert_int_equal(sn_graph_fuse(plain, &fused), SENET_OK);
+    assert_int_equal(sn_graph_fold_batch_norm(fused, &g), SENET_OK);
+    sn_graph_destroy(fused);
+    return g;
+}
+
+/* Weights that keep the size of activations, with some spread in everything. */
+static void fill(sn_params *params, const sn_graph *g)
+{
+    for (size_t i = 0; i < g->params_count; i++) {
+        const sn_param *p = &g->params[i];
+        int64_t n = sn_shape_elements(p->shape), sums = p->shape.n * p->shape.h * p->shape.w;
+        float *values = malloc((size_t)n * sizeof *values);
+        assert_non_null(values);
+        for (int64_t k = 0; k < n; k++) {
+            float u = (float)sn_rng_uniform(sn_rng_key(3, SN_RNG_TEST, i, 0), (uint64_t)k);
+            bool scale = p->kind == SN_PARAM_BN_WEIGHT || p->kind == SN_PARAM_BN_VAR;
+            values[k] = scale ? 0.5f + u : p->rank > 1 ? (2 * u - 1) * 2.4f / sqrtf((float)sums) : u - 0.5f;
+        }
+        sn_params_set(params, g, (int)i, values);
+        free(values);
+    }
+}
+
+/* The logits of the plain kernels in double. */
+static void run(const sn_graph *g, const double *images, double *logits, int64_t count)
+{
+    sn_params *params = NULL;
+    sn_program *program = NULL;
+    assert_int_equal(sn_params_create(g, SN_DOUBLE, &params), SENET_OK);
+    fill(params, g);
+    sn_program_options options = {.precision = SN_DOUBLE, .params = params};
+    assert_int_equal(sn_program_create(g, &options, &program), SENET_OK);
+    assert_int_equal(sn_program_set_input(program, "input", images), SENET_OK);
+    assert_int_equal(sn_program_run(program), SENET_OK);
+    const double *got = sn_program_output(program, "logits", NULL);
+    for (int64_t i = 0; i < count; i++) logits[i] = got[i];
+    sn_program_destroy(program);
+    sn_params_destroy(params);
+}
+
+/* Nodes of an op that run on maps, not once on parameters. */
+static int count_maps(const sn_graph *g, sn_op_kind op)
+{
+    int count = 0;
+    for (size_t i = 0; i < g->nodes_count; i++)
+        if (g->nodes[i].op == op && g->nodes[i].shape.n == BATCH && g->nodes[i].shape.h > 1) count++;
+    return count;
+}
+
+/* The same up to the rounding of sums in another order: 1e-10 of the largest logit. */
+static void check_network(const char *name, sn_op_kind op, int left)
+{
+    enum { LOGITS = 1000 * BATCH };
+    static double images[MAPS], want[LOGITS], got[LOGITS];
+    for (int i = 0; i < MAPS; i++) images[i] = 2 * sn_rng_uniform(5, (uint64_t)i) - 1;
+    sn_graph *plain = network(name), *joined = folded(plain);
+    assert_true(count_maps(plain, op) > left);
+    assert_int_equal(count_maps(joined, op), left);
+    run(plain, images, want, LOGITS);
+    run(joined, images, got, LOGITS);
+    double largest = 0;
+    for (int i = 0; i < LOGITS; i++) largest = fmax(largest, fabs(want[i]));
+    assert_true(largest > 0.1);
+    for (int i = 0; i < LOGITS; i++)
+        if (!(fabs(got[i] - want[i]) <= 1e-10 * largest))
+            fail_msg("%s: logit %d is %.12g, not %.12g", name, i, got[i], want[i]);
+    sn_graph_destroy(plain);
+    sn_graph_destroy(joined);
+}
+
+static void gates_join_depthwise_convolutions(void **state)
+{
+    (void)state;
+    check_network("se_mobilenet", SN_OP_scale_add, 1); /* the last is followed by the pool */
+}
+
+static void shuffles_join_dense_convolutions(void **state)
+{
+    (void)state;
+    check_network("shufflenet_g3", SN_OP_channel_shuffle, 15); /* of 16; the others follow grouped convolutions */
+}
+
+/* A scaled map that somebody else needs too is written. */
+static void what_is_asked_for_stays(void **state)
+{
+    (void)state;
+    sn_graph *plain = network("se_mobilenet");
+    sn_id scaled = sn_graph_find_node(plain, "blocks.1.0");
+    assert_int_equal(plain->nodes[scaled].op, SN_OP_scale_add);
+    assert_int_equal(sn_graph_add_output(plain, "tap", scaled), SENET_OK);
+    sn_graph *joined = folded(plain);
+    assert_int_equal(count_maps(joined, SN_OP_scale_add), 2);
+    sn_graph_destroy(plain);
+    sn_graph_destroy(joined);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gates_join_depthwise_convolutions),
+        cmocka_unit_test(shuffles_join_dense_convolutions),
+        cmocka_unit_test(what_is_asked_for_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
