@@ -278,6 +278,45 @@ static void a_run_does_not_go_on_as_another(void **state)
     assert_non_null(strstr(w.said, "lr was 0.1, now 0.05"));
 }
 
+/* Rewrites a run's checkpoint without what concerns one setting. */
+static void forget_setting(const char *run, const char *key)
+{
+    sn_tensors *file;
+    char path[256];
+    snprintf(path, sizeof path, "%s", in(run, "checkpoint.safetensors"));
+    assert_int_equal(sn_tensors_open(path, &file), SENET_OK);
+    const size_t tensors_count = sn_tensors_count(file);
+    sn_tensor *tensors = malloc(tensors_count * sizeof *tensors);
+    sn_metadata_entry *metadata = malloc(sn_tensors_metadata_count(file) * sizeof *metadata);
+    size_t kept = 0;
+    for (size_t i = 0; i < tensors_count; i++) tensors[i] = *sn_tensors_at(file, i);
+    for (size_t i = 0; i < sn_tensors_metadata_count(file); i++) {
+        const sn_metadata_entry entry = sn_tensors_metadata_at(file, i);
+        if (strcmp(entry.key, key) != 0) metadata[kept++] = entry;
+    }
+    assert_int_equal(kept + 1, sn_tensors_metadata_count(file));
+    assert_int_equal(sn_tensors_write(path, tensors, tensors_count, metadata, kept), SENET_OK);
+    free(tensors);
+    free(metadata);
+    sn_tensors_close(file);
+}
+
+/* A checkpoint written before a setting existed: the run had its default. */
+static void a_setting_younger_than_the_checkpoint_had_its_default(void **state)
+{
+    (void)state;
+    sn_train_config config = tiny("old");
+    config.max_steps = 2;
+    run_ok(&config, NULL);
+    forget_setting("old", "config.micro_batch");
+    config.resume = config.output;
+    config.micro_batch = 8;
+    expect_failure(&config, SENET_USAGE, "micro_batch '0', it cannot go on with '8'");
+    config.micro_batch = 0;
+    config.max_steps = 3;
+    assert_int_equal(run_ok(&config, NULL).steps, 3);
+}
+
 static void a_loss_that_is_not_finite_ends_the_run(void **state)
 {
     (void)state;
@@ -328,6 +367,7 @@ int main(void)
         TRAINING_TEST(initial_weights_are_taken),
         TRAINING_TEST(another_run_is_never_overwritten),
         TRAINING_TEST(a_run_does_not_go_on_as_another),
+        TRAINING_TEST(a_setting_younger_than_the_checkpoint_had_its_default),
         TRAINING_TEST(a_loss_that_is_not_finite_ends_the_run),
         TRAINING_TEST(settings_that_make_no_sense_are_named),
     };
