@@ -260,6 +260,11 @@ const cli_option cli_train_options[] = {
      .type = CLI_TEXT,
      .metavar = "FILE",
      .help = "leave out the pictures that FILE names, one a line, such as a quarantine.txt"},
+    {.name = "label-map",
+     .type = CLI_TEXT,
+     .metavar = "FILE",
+     .help = "which class of the network each class of the data is (lines \"index TAB name\", \"name index\" or "
+             "\"index\"); the model says how many there are"},
     {.name = "class-aware", .type = CLI_FLAG, .help = "draw every class equally often, however many pictures it has"},
     {.name = "no-shuffle", .type = CLI_FLAG, .help = "take the pictures in their order"},
     {.name = "drop-last", .type = CLI_FLAG, .help = "leave out the smaller last batch of an epoch"},
@@ -385,6 +390,7 @@ static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
     set_flag(a, "fast-decode", true, &config->fast_decode);
     set_flag(a, "class-aware", true, &config->class_aware);
     set_text(a, "exclude", &config->exclude);
+    set_text(a, "label-map", &config->label_map);
     set_flag(a, "no-shuffle", false, &config->shuffle);
     set_flag(a, "drop-last", true, &config->drop_last);
     set_int(a, "freeze-bn-epochs", &config->freeze_bn_epochs);

@@ -94,6 +94,7 @@ static const setting settings[] = {
     SETTING(fast_decode, BOOL, SN_CONFIG_FIXED),
     CHOICE(on_bad, SN_ON_BAD_WORDS, SN_CONFIG_TOLD),
     SETTING(exclude, TEXT, SN_CONFIG_FREE), /* as `data` */
+    SETTING(label_map, TEXT, SN_CONFIG_FREE), /* likewise: labels are compared */
     SETTING(shuffle, BOOL, SN_CONFIG_FIXED),
     SETTING(drop_last, BOOL, SN_CONFIG_FIXED),
     SETTING(class_aware, BOOL, SN_CONFIG_FIXED),

@@ -66,6 +66,7 @@ typedef struct sn_train_config {
     bool no_exif, fast_decode;
     sn_on_bad on_bad;
     const char *exclude;                      /* a file that names pictures to leave out */
+    const char *label_map;                    /* a file that says which class of the network each label of the data is */
     bool shuffle, drop_last, class_aware;
     int freeze_bn_epochs;                     /* batch norm frozen in the last so many epochs */
     int64_t bn_recompute;                     /* images over which batch norm's statistics are averaged at the end; 0: they

@@ -57,11 +57,16 @@ static senet_status fingerprint_data(sn_training *t)
     return t->fingerprint ? SENET_OK : sn_fail_memory(128, "a data set's fingerprint");
 }
 
-/* A split without the pictures that the user names. */
+/* A split with the network's labels, without the pictures that the user names. */
 static senet_status open_split(sn_training *t, sn_split split, sn_dataset **dataset)
 {
     int64_t excluded;
     SN_RETURN_IF_FAILED(sn_dataset_open(t->config.data, split, dataset));
+    if (t->config.label_map) {
+        sn_spec spec; /* with a map the model, not the data, says how many classes there are */
+        SN_RETURN_IF_FAILED(sn_spec_parse(t->config.model, &spec));
+        SN_RETURN_IF_FAILED(sn_dataset_map_labels(*dataset, t->config.label_map, spec.classes));
+    }
     if (!t->config.exclude) return SENET_OK;
     SN_RETURN_IF_FAILED(sn_dataset_exclude(*dataset, t->config.exclude, &excluded));
     if (excluded > 0)

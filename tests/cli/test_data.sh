@@ -117,6 +117,23 @@ expect 0 train "$@" --workers 1 --output parts --max-steps 7
 expect 0 train --resume parts --workers 0
 unchanged whole/last.safetensors parts/last.safetensors
 
+# A network that numbers its classes otherwise, and has more of them: by a map, which the weights then know.
+(cd photos/train && ls) | awk '{print 11 - NR + 1 "\t" $0}' > map.tsv
+set -- --model se_cifar_resnet8:classes=12 --data folder:photos --input-size 32 -b 5 --epochs 1 --augment imagenet
+refuse 64 "has 12 classes" train "$@" --output unmapped
+expect 0 train "$@" --label-map map.tsv --output mapped --max-steps 2
+expect 0 train --resume mapped --max-steps 3
+expect 0 eval --weights mapped/last.safetensors --data folder:photos --json
+had=$(member top1_error)
+expect 0 eval --weights mapped/last.safetensors --data folder:photos --label-map map.tsv --json
+has "$had" top1_error
+head -9 map.tsv > short.tsv
+refuse 65 "short.tsv: no class for" train "$@" --label-map short.tsv --output unmapped
+refuse 66 "nowhere.tsv" train "$@" --label-map nowhere.tsv --output unmapped
+[ -e unmapped ] && complain "a refused run left a folder"
+sed 's/^11/0/' map.tsv > other.tsv
+refuse 64 "the run was made on other data" train --resume mapped --label-map other.tsv --max-steps 9
+
 # A list says the same as the folders.
 find photos/train -name '*.png' | sort | sed 's|.*/train/\([^/]*\)/.*|& \1|' > train.txt
 (cd photos/train && ls) > classes.txt
