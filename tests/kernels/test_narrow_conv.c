@@ -1,4 +1,4 @@
-/* test_narrow_conv.c - the vector kernels of conv2d and its backward-data pass on bf16 maps, at every ISA level of this processor,
+/* test_narrow_conv.c - the vector kernels of conv2d and its gradients on bf16 maps, at every ISA level of this processor,
  * against the plain kernel in double precision: odd sizes and channels, strides, padding, groups, activations, several passes. */
 #include "kernels/narrow_check.h"
 
@@ -55,7 +55,7 @@ static void add_bias_and_residual(vector_case *c, bool bias, bool residual)
     kernel_case_input(&c->call, residual ? c->call.node.shape : none, SN_REAL);
 }
 
-enum { X = 1 << 0, RESIDUAL = 1 << 3 }; /* inputs that are maps */
+enum { X = 1 << 0, RESIDUAL = 1 << 3, DY = 1 << 1 }; /* inputs that are maps; DY: of the weight's gradient, which is float */
 
 static void matches_the_plain_kernel(void **state)
 {
@@ -67,6 +67,9 @@ static void matches_the_plain_kernel(void **state)
         c = conv_case(&shapes[i], SN_OP_conv2d_grad_input);
         narrow_stored(&c.call, true, X);
         narrow_check(&c);
+        c = conv_case(&shapes[i], SN_OP_conv2d_grad_weight);
+        narrow_stored(&c.call, false, X | DY);
+        narrow_check(&c);
     }
 }
 
@@ -74,7 +77,10 @@ static void matches_the_plain_kernel(void **state)
 static void float_on_either_side(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        vector_case weight = conv_case(&shapes[i], SN_OP_conv2d_grad_weight);
+        narrow_stored(&weight.call, false, DY);
+        narrow_check(&weight);
         for (int narrow_input = 0; narrow_input < 2; narrow_input++) {
             vector_case c = conv_case(&shapes[i], SN_OP_conv2d);
             c.call.node.attrs.u.conv.activation = SN_RELU;
@@ -82,6 +88,7 @@ static void float_on_either_side(void **state)
             narrow_stored(&c.call, !narrow_input, (narrow_input ? X : 0) | RESIDUAL);
             narrow_check(&c);
         }
+    }
 }
 
 static void bias_residual_and_activation_are_joined(void **state)
@@ -110,6 +117,9 @@ static void every_tile_of_a_pointwise_layer(void **state)
         vector_case c = conv_case(&s, SN_OP_conv2d_grad_input);
         narrow_stored(&c.call, true, X);
         narrow_check(&c);
+        c = conv_case(&s, SN_OP_conv2d_grad_weight);
+        narrow_stored(&c.call, false, X | DY);
+        narrow_check(&c);
         c = conv_case(&s, SN_OP_conv2d);
         c.call.node.attrs.u.conv.activation = channels % 3;
         add_bias_and_residual(&c, true, channels % 4);
@@ -132,6 +142,9 @@ static void layers_in_several_passes_and_tasks(void **state)
     for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
         vector_case c = conv_case(&layers[i], SN_OP_conv2d_grad_input);
         narrow_stored(&c.call, true, X);
+        narrow_check(&c);
+        c = conv_case(&layers[i], SN_OP_conv2d_grad_weight);
+        narrow_stored(&c.call, false, X | DY);
         narrow_check(&c);
         c = conv_case(&layers[i], SN_OP_conv2d);
         c.call.node.attrs.u.conv.activation = i % 2 ? SN_RELU : SN_IDENTITY;

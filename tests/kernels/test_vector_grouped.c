@@ -1,6 +1,6 @@
 /* test_vector_grouped.c - grouped 3x3 convolutions of the widths of ResNeXt, SENet-154 and others, forward and both gradients, and
- * ShuffleNet's grouped 1x1, at every ISA level of this processor, against the plain kernels in double precision. */
-#include "kernels/vector_check.h"
+ * ShuffleNet's grouped 1x1, at every ISA level of this processor, against the plain kernels in double precision; on float maps and on maps stored as bf16. */
+#include "kernels/narrow_check.h"
 
 typedef struct grouped_shape {
     sn_shape x;
@@ -53,6 +53,16 @@ static vector_case grouped_case(const grouped_shape *s, sn_op_kind op)
     return c;
 }
 
+/* The check on float tensors, then with the maps in bf16. */
+static void check_both(const vector_case *c)
+{
+    vector_check(c);
+    vector_case narrow = *c;
+    bool weight = c->call.node.op == SN_OP_conv2d_grad_weight;
+    narrow_stored(&narrow.call, !weight, weight ? 1u << 0 | 1u << 1 : 1u << 0 | 1u << 3);
+    narrow_check(&narrow);
+}
+
 static void matches_the_plain_kernel(void **state)
 {
     (void)state;
@@ -60,7 +70,7 @@ static void matches_the_plain_kernel(void **state)
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         for (int op = 0; op < 3; op++) {
             vector_case c = grouped_case(&shapes[i], ops[op]);
-            vector_check(&c);
+            check_both(&c);
         }
 }
 
@@ -77,7 +87,7 @@ static void bias_residual_and_activation_are_joined(void **state)
                 kernel_case_input(&c.call, (sn_shape){with & 1, 1, 1, c.call.node.shape.c}, SN_REAL);
                 sn_shape none = {0};
                 kernel_case_input(&c.call, with & 2 ? c.call.node.shape : none, SN_REAL);
-                vector_check(&c);
+                check_both(&c);
             }
 }
 

@@ -1,6 +1,6 @@
 /* test_vector_pool.c - the vector kernels of pooling and of ops that move channels, at every ISA level of this processor, against the
- * plain kernels. */
-#include "kernels/vector_check.h"
+ * plain kernels: on float maps, and on maps stored as bf16. */
+#include "kernels/narrow_check.h"
 
 typedef struct pool_shape {
     sn_shape x;
@@ -19,6 +19,15 @@ static const pool_shape pools[] = {
     {{1, 2, 2, 5}, 3, 2, 0, 1, 1},     /* a window larger than the map */
     {{1, 9, 9, 1}, 1, 2, 0, 5, 5},
 };
+
+/* The check on float tensors, then with all of them stored as bf16. */
+static void check_both(const vector_case *c)
+{
+    vector_check(c);
+    vector_case narrow = *c;
+    narrow_stored(&narrow.call, true, ~0u);
+    narrow_check(&narrow);
+}
 
 #define FOR_POOLS(p) for (const pool_shape *p = pools; p < pools + sizeof pools / sizeof pools[0]; p++)
 
@@ -45,10 +54,10 @@ static void windows_are_pooled(void **state)
         vector_case c = pool_case(p, SN_OP_pool2d, SN_POOL_MAX, false);
         c.absolute = 1;
         c.error_per_term = 0; /* a maximum is exact */
-        vector_check(&c);
+        check_both(&c);
         for (int count_padding = 0; count_padding < 2; count_padding++) {
             c = pool_case(p, SN_OP_pool2d, SN_POOL_AVG, count_padding);
-            vector_check(&c);
+            check_both(&c);
         }
     }
 }
@@ -63,10 +72,10 @@ static void gradients_go_to_the_first_maximum(void **state)
         c.high[1] = 0.75;
         c.levels[1] = 3;
         c.low[2] = c.high[2] = 0.5;
-        vector_check(&c);
+        check_both(&c);
         for (int count_padding = 0; count_padding < 2; count_padding++) {
             c = pool_case(p, SN_OP_pool2d_grad, SN_POOL_AVG, count_padding);
-            vector_check(&c);
+            check_both(&c);
         }
     }
 }
@@ -107,7 +116,7 @@ static void cells_are_averaged(void **state)
             c.call.node.attrs.u.adaptive.h = cases[i].h;
             c.call.node.attrs.u.adaptive.w = cases[i].w;
             snprintf(c.title, sizeof c.title, "%dx%dx%d to %dx%d", (int)x.h, (int)x.w, (int)x.c, cases[i].h, cases[i].w);
-            vector_check(&c);
+            check_both(&c);
         }
     }
 }
@@ -131,7 +140,7 @@ static void channels_are_joined_and_cut(void **state)
             for (int part = 0; part < 4; part++) shape.c += cases[i].parts[part];
             kernel_case_output(&c.call, SN_OP_concat, shape);
             snprintf(c.title, sizeof c.title, "concat to %d channels on %d", (int)shape.c, sides[k]);
-            vector_check(&c);
+            check_both(&c);
             int64_t begin = 0;
             for (int part = 0; part < 4 && cases[i].parts[part]; part++) {
                 vector_case cut = {.error_per_term = 0};
@@ -143,7 +152,7 @@ static void channels_are_joined_and_cut(void **state)
                 cut.call.node.attrs.u.slice.count = (int32_t)piece.c;
                 begin += piece.c;
                 snprintf(cut.title, sizeof cut.title, "slice of %d from %d channels", (int)piece.c, (int)shape.c);
-                vector_check(&cut);
+                check_both(&cut);
             }
         }
 }
@@ -160,7 +169,7 @@ static void channels_are_shuffled(void **state)
         kernel_case_input(&c.call, x, SN_REAL);
         c.call.node.attrs.u.shuffle.groups = cases[i].groups;
         snprintf(c.title, sizeof c.title, "shuffle of %d groups of %d", cases[i].groups, cases[i].each);
-        vector_check(&c);
+        check_both(&c);
     }
 }
 

@@ -4,7 +4,7 @@
  * With few groups (ShuffleNet: 3) G vectors, one a group, are woven into G vectors of results; with few channels a group (its
  * gradient) G vectors are unpicked.  Either way result a takes lane table[a].lane[l] of the input vector whose mask holds l.
  */
-#include "cpu/kernels/vector.h"
+#include "cpu/kernels/stored.h"
 
 enum { MOST_ROWS = 4, TASK_FLOATS = 32768 };
 
@@ -40,8 +40,8 @@ typedef struct weave {
 } weave;
 
 typedef struct shuffle_run {
-    const float *x;
-    float *y;
+    const stored *x;
+    stored *y;
     int64_t pixels, channels, task_pixels;
     int64_t rows, columns; /* the matrix with rows <= MOST_ROWS */
     bool weaves;           /* rows of x become columns of y; else the other way round */
@@ -69,19 +69,19 @@ static void make_table(shuffle_run *run)
 }
 
 /* Columns [column, column + VF) of the matrices of one pixel, of which `left` >= 1 exist. */
-SN_INLINE void shuffle_columns(const shuffle_run *run, const float *x, float *y, int64_t column, int64_t left, int rows, bool weaves)
+SN_INLINE void shuffle_columns(const shuffle_run *run, const stored *x, stored *y, int64_t column, int64_t left, int rows, bool weaves)
 {
     vf in[MOST_ROWS];
     SN_UNROLL for (int b = 0; b < rows; b++) {
         int64_t count = weaves ? left : left * rows - b * VF;
-        const float *from = x + (weaves ? b * run->columns + column : column * rows + b * VF);
-        in[b] = count > 0 ? vf_load_n(from, count) : (vf){0};
+        const stored *from = x + (weaves ? b * run->columns + column : column * rows + b * VF);
+        in[b] = count > 0 ? vs_load_n(from, count) : (vf){0};
     }
     SN_UNROLL for (int a = 0; a < rows; a++) {
         vf out = {0};
         SN_UNROLL for (int b = 0; b < rows; b++) out = pick(out, run->table[a].from[b], run->table[a].lane, in[b]);
         int64_t count = weaves ? left * rows - a * VF : left;
-        if (count > 0) vf_store_n(y + (weaves ? column * rows + a * VF : a * run->columns + column), out, count);
+        if (count > 0) vs_store_n(y + (weaves ? column * rows + a * VF : a * run->columns + column), out, count);
     }
 }
 
@@ -110,7 +110,8 @@ static void shuffle_task(void *context, int64_t index, int worker)
 static const char *refuse(const sn_kernel_call *call)
 {
     int64_t groups = call->node->attrs.u.shuffle.groups, each = call->node->shape.c / groups;
-    if (call->precision != SN_FLOAT) return "not single precision";
+    const char *otherwise = stored_refusal(call, 1u << 0);
+    if (otherwise) return otherwise;
     if (sn_min64(groups, each) < 2 || sn_min64(groups, each) > MOST_ROWS) return "neither 2 to 4 groups nor 2 to 4 channels a group";
     return NULL;
 }
@@ -128,4 +129,4 @@ static void run(const sn_kernel_call *call)
 }
 
 const sn_kernel SN_KERNEL_SYMBOL(channel_shuffle) = {.name = SN_KERNEL_NAME(channel_shuffle), .op = SN_OP_channel_shuffle,
-                                                     .refuse = refuse, .run = run};
+                                                     .storage = SN_STORED, .refuse = refuse, .run = run};

@@ -8,7 +8,7 @@
  * not change the bits.  Memory: reads x and dy once; the next row is fetched while a row is summed, since 64 bytes of every pixel
  * are a pattern that the processor does not foresee.
  */
-#include "cpu/kernels/vector.h"
+#include "cpu/kernels/stored.h"
 
 enum { TAPS = 9, UNIT_PIXELS = 128, MOST_CHUNKS = 16 };
 
@@ -40,7 +40,8 @@ static depthwise_plan plan_of(const sn_kernel_call *call)
 static const char *refuse(const sn_kernel_call *call)
 {
     sn_shape w = call->node->shape;
-    if (call->precision != SN_FLOAT) return "not single precision";
+    const char *otherwise = storage_refusal(call, 1u << 0 | 1u << 1, SN_REAL);
+    if (otherwise) return otherwise;
     if (w.w != 1 || w.c != call->node->attrs.u.conv.groups) return "not depthwise";
     if (w.n != 3 || w.h != 3) return "not 3x3";
     return NULL;
@@ -54,34 +55,34 @@ static size_t scratch_bytes(const sn_kernel_call *call)
 
 typedef struct depthwise_run {
     depthwise_plan plan;
-    const float *x, *dy;
+    const stored *x, *dy;
     float *chunks, *dw;
 } depthwise_run;
 
-static const float zeros[VF];
+static const stored zeros[VF];
 
 /* Adds the products of one output pixel; x[ky]: the pixel of kernel column 0, the next ones step[ky] floats further. */
-SN_INLINE void add_pixel(vf *sum, const float *const x[3], const ptrdiff_t step[3], const float *dy, int64_t lanes)
+SN_INLINE void add_pixel(vf *sum, const stored *const x[3], const ptrdiff_t step[3], const stored *dy, int64_t lanes)
 {
-    vf d = vf_load_n(dy, lanes);
+    vf d = vs_load_n(dy, lanes);
     SN_UNROLL for (int ky = 0; ky < 3; ky++)
-        SN_UNROLL for (int kx = 0; kx < 3; kx++) sum[ky * 3 + kx] += vf_load_n(x[ky] + kx * step[ky], lanes) * d;
+        SN_UNROLL for (int kx = 0; kx < 3; kx++) sum[ky * 3 + kx] += vs_load_n(x[ky] + kx * step[ky], lanes) * d;
 }
 
 /* The same where kernel columns may lie outside: col is the input column of kernel column 0. */
-SN_INLINE void add_border_pixel(vf *sum, const float *const rows[3], const ptrdiff_t step[3], int64_t col, int64_t columns,
-                                const float *dy, int64_t lanes)
+SN_INLINE void add_border_pixel(vf *sum, const stored *const rows[3], const ptrdiff_t step[3], int64_t col, int64_t columns,
+                                const stored *dy, int64_t lanes)
 {
-    vf d = vf_load_n(dy, lanes);
+    vf d = vs_load_n(dy, lanes);
     SN_UNROLL for (int kx = 0; kx < 3; kx++) {
         if (col + kx < 0 || col + kx >= columns) continue;
         SN_UNROLL for (int ky = 0; ky < 3; ky++)
-            sum[ky * 3 + kx] += vf_load_n(rows[ky] + (col + kx) * step[ky], lanes) * d;
+            sum[ky * 3 + kx] += vs_load_n(rows[ky] + (col + kx) * step[ky], lanes) * d;
     }
 }
 
 /* Adds rows [row0, row1) of an image for one vector of channels to dw; x and dy at the image's pixel (0, 0). */
-SN_INLINE void add_rows(const depthwise_plan *p, const float *x, const float *dy, float *dw, int64_t row0, int64_t row1,
+SN_INLINE void add_rows(const depthwise_plan *p, const stored *x, const stored *dy, float *dw, int64_t row0, int64_t row1,
                         int64_t lanes)
 {
     vf sum[TAPS];
@@ -91,7 +92,7 @@ SN_INLINE void add_rows(const depthwise_plan *p, const float *x, const float *dy
     int64_t last = p->x.w + p->left >= 3 ? sn_min64(p->y.w, (p->x.w + p->left - 3) / p->stride + 1) : 0;
     last = sn_max64(first, last);
     for (int64_t row = row0; row < row1; row++) {
-        const float *rows[3], *d = dy + row * p->y.w * channels;
+        const stored *rows[3], *d = dy + row * p->y.w * channels;
         ptrdiff_t step[3];
         SN_UNROLL for (int ky = 0; ky < 3; ky++) {
             int64_t in_row = row * p->stride - p->top + ky;
@@ -101,7 +102,7 @@ SN_INLINE void add_rows(const depthwise_plan *p, const float *x, const float *dy
         }
         for (int64_t col = 0; col < first; col++)
             add_border_pixel(sum, rows, step, col * p->stride - p->left, p->x.w, d + col * channels, lanes);
-        const float *at[3];
+        const stored *at[3];
         SN_UNROLL for (int ky = 0; ky < 3; ky++) at[ky] = rows[ky] + (first * p->stride - p->left) * step[ky];
         for (int64_t col = first; col < last; col++) {
             for (int64_t k = 1; k <= p->stride; k++)
@@ -116,12 +117,12 @@ SN_INLINE void add_rows(const depthwise_plan *p, const float *x, const float *dy
     SN_UNROLL for (int t = 0; t < TAPS; t++) vf_store(dw + t * VF, vf_load(dw + t * VF) + sum[t]);
 }
 
-static SN_NOINLINE void add_rows_whole(const depthwise_plan *p, const float *x, const float *dy, float *dw, int64_t row0, int64_t row1)
+static SN_NOINLINE void add_rows_whole(const depthwise_plan *p, const stored *x, const stored *dy, float *dw, int64_t row0, int64_t row1)
 {
     add_rows(p, x, dy, dw, row0, row1, VF);
 }
 
-static SN_NOINLINE void add_rows_part(const depthwise_plan *p, const float *x, const float *dy, float *dw, int64_t row0, int64_t row1,
+static SN_NOINLINE void add_rows_part(const depthwise_plan *p, const stored *x, const stored *dy, float *dw, int64_t row0, int64_t row1,
                                       int64_t lanes)
 {
     add_rows(p, x, dy, dw, row0, row1, lanes);
@@ -139,7 +140,7 @@ static void chunk_task(void *context, int64_t index, int worker)
     for (int64_t unit = chunk * p->units_each; unit < sn_min64(p->units, (chunk + 1) * p->units_each); unit++) {
         int64_t image = unit / p->image_units, row0 = unit % p->image_units * p->unit_rows;
         int64_t row1 = sn_min64(p->y.h, row0 + p->unit_rows);
-        const float *x = run->x + image * p->x.h * p->x.w * p->x.c, *dy = run->dy + image * p->y.h * p->y.w * p->y.c;
+        const stored *x = run->x + image * p->x.h * p->x.w * p->x.c, *dy = run->dy + image * p->y.h * p->y.w * p->y.c;
         for (int64_t block = first; block < last; block++) {
             int64_t channel = block * VF, lanes = p->y.c - channel;
             if (lanes >= VF)
@@ -176,6 +177,7 @@ static void run(const sn_kernel_call *call)
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_grad_weight_depthwise) = {
     .name = SN_KERNEL_NAME(conv2d_grad_weight_depthwise),
     .op = SN_OP_conv2d_grad_weight,
+    .storage = SN_STORED,
     .refuse = refuse,
     .scratch_bytes = scratch_bytes,
     .run = run,

@@ -3,7 +3,8 @@
  * A product of two matrices that both have the pixels along their rows.  The register tile is a few input channels x one panel of
  * output channels; it walks over the pixels of a unit, whose x, for the task's input channels, stays in the L2 cache for every
  * panel.  Tensors of many channels are copied to per-worker memory first: their strides would put all pixels into a few cache
- * sets.  The others are read where they are, and the next unit is fetched while one is multiplied.
+ * sets.  The others are read where they are, and the next unit is fetched while one is multiplied.  Narrow tensors are always copied:
+ * to floats, or where the processor multiplies pairs of bf16 (conv_values.h) to words of two pixels side by side, a step.
  *
  * Input channels, output channels and, where that gives too few tasks, pixels are cut by the shape alone.  A chunk of the pixels
  * has a dw of its own; the chunks are added in order at the end, so threads do not change the bits.  One chunk is the result.
@@ -13,7 +14,7 @@
 #include "cpu/kernels/copy.h"
 
 /* Pixels so many floats apart, or further, are copied. */
-enum { FAR_FLOATS = 512 };
+enum { FAR_FLOATS = 512, LINE_VALUES = LINE_FLOATS * sizeof(float) / sizeof(stored) };
 
 enum {
     SPLIT_CHANNELS = 128,  /* input channels of a task, at least: they share the copy of dy */
@@ -34,7 +35,8 @@ typedef struct product_plan {
     int64_t units, unit_pixels;
     int64_t chunks, units_each;
     int64_t splits, channels_each, out_splits, outs_each; /* cuts of the input and of the output channels */
-    int64_t x_row;          /* floats of a pixel of the copied x */
+    int64_t x_row;          /* words of a step of the copied x */
+    int64_t unit_steps;
     int64_t worker_floats;
     bool copy_x, copy_dy;
     bool fetch;             /* the next unit, while one is multiplied */
@@ -54,16 +56,18 @@ static product_plan plan_of(const sn_kernel_call *call)
     p.outs_each = sn_ceil_div(sn_ceil_div(p.y.c, p.outs_each), PANEL) * PANEL;
     p.out_splits = sn_ceil_div(p.y.c, p.outs_each);
     p.x_row = p.channels_each + LINE_FLOATS;
-    p.copy_x = p.stride > 1 || p.x.c >= FAR_FLOATS;
-    p.copy_dy = p.y.c >= FAR_FLOATS || p.row != p.y.c;
-    int64_t fit = sn_min64(MOST_UNIT_PIXELS, UNIT_FLOATS / (p.x_row + PANEL));
+    p.copy_x = NARROWS || p.stride > 1 || p.x.c >= FAR_FLOATS;
+    p.copy_dy = NARROWS || p.y.c >= FAR_FLOATS || p.row != p.y.c;
+    int64_t fit = sn_min64(MOST_UNIT_PIXELS, UNIT_FLOATS * STEP_VALUES / (p.x_row + PANEL));
     fit = sn_min64(fit, sn_max64(ENOUGH_PIXELS, FETCH_FLOATS / (p.channels_each + p.outs_each)));
     p.unit_pixels = sn_min64(sn_max64(FEWEST_UNIT_PIXELS, fit), sn_ceil_div(p.pixels * p.splits * p.out_splits, PLAN_TASKS));
+    p.unit_steps = sn_ceil_div(p.unit_pixels, STEP_VALUES);
+    p.unit_pixels = p.unit_steps * STEP_VALUES;
     p.fetch = p.stride == 1 && p.unit_pixels * (p.channels_each + p.outs_each) <= FETCH_FLOATS;
     p.units = sn_ceil_div(p.pixels, p.unit_pixels);
     p.units_each = sn_ceil_div(p.units, sn_ceil_div(PLAN_TASKS, p.splits * p.out_splits));
     p.chunks = sn_ceil_div(p.units, p.units_each);
-    p.worker_floats = p.unit_pixels * (p.x_row + PANEL);
+    p.worker_floats = p.unit_steps * (p.x_row + PANEL);
     p.direct = p.chunks == 1 && p.row == p.y.c;
     return p;
 }
@@ -71,9 +75,8 @@ static product_plan plan_of(const sn_kernel_call *call)
 static const char *refuse(const sn_kernel_call *call)
 {
     const sn_conv_attrs *attrs = &call->node->attrs.u.conv;
-    if (call->precision != SN_FLOAT) return "not single precision";
     if (attrs->groups != 1 || !conv_is_pointwise(attrs, call->node->shape)) return "not a dense 1x1 convolution";
-    return NULL;
+    return storage_refusal(call, 1u << 0 | 1u << 1, SN_REAL);
 }
 
 static size_t scratch_bytes(const sn_kernel_call *call)
@@ -85,12 +88,12 @@ static size_t scratch_bytes(const sn_kernel_call *call)
 /* ---- the register tile ---- */
 
 typedef struct weight_tile {
-    const float *x, *dy; /* at the first pixel */
-    int64_t pixels, x_row, dy_row;
+    const float *x, *dy; /* words of the first step */
+    int64_t steps, x_row, dy_row;
     float *dw;
     int64_t dw_row;
     bool first; /* sets dw instead of adding to it */
-    const float *ahead; /* fetched meanwhile: a cache line a pixel, ahead_row floats apart */
+    const stored *ahead; /* fetched meanwhile: a cache line a pixel, ahead_row values apart */
     int64_t ahead_row;
 } weight_tile;
 
@@ -101,13 +104,14 @@ typedef struct weight_tile {
         EACH_SUM(ROWS, VECTORS) sum[i][v] = (vf){0};                                                                 \
         EACH_SUM(ROWS, VECTORS) __builtin_prefetch(t->dw + i * t->dw_row + v * VF, 1);                               \
         __asm__("" : "+r"(t)); /* the addresses of dw are not kept meanwhile */                                      \
-        const float *x = t->x, *dy = t->dy, *ahead = t->ahead;                                                       \
+        const float *x = t->x, *dy = t->dy;                                                                          \
+        const stored *ahead = t->ahead;                                                                              \
         int64_t x_row = t->x_row, dy_row = t->dy_row, ahead_row = t->ahead_row;                                      \
-        for (int64_t p = t->pixels; p > 0; p--, x += x_row, dy += dy_row, ahead += ahead_row) {                      \
+        for (int64_t s = t->steps; s > 0; s--, x += x_row, dy += dy_row) {                                           \
             vf d[VECTORS];                                                                                           \
-            __builtin_prefetch(ahead, 0, 1);                                                                         \
+            SN_UNROLL for (int p = 0; p < STEP_VALUES; p++, ahead += ahead_row) __builtin_prefetch(ahead, 0, 1);     \
             SN_UNROLL for (int v = 0; v < VECTORS; v++) d[v] = vf_load(dy + v * VF);                                 \
-            EACH_SUM(ROWS, VECTORS) add_product(&sum[i][v], x + i, d[v]);                                            \
+            EACH_SUM(ROWS, VECTORS) add_step(&sum[i][v], (const conv_value *)(x + i), d[v]);                         \
         }                                                                                                            \
         __asm__("" : "+r"(t));                                                                                       \
         if (!t->first)                                                                                               \
@@ -122,38 +126,87 @@ static void (*const weight_tiles[TILE_VECTORS][MOST_TILE_ROWS])(const weight_til
 
 typedef struct product_run {
     product_plan plan;
-    const float *x, *dy;
+    const stored *x, *dy;
     float *copies, *chunks, *dw;
 } product_run;
+
+/* ---- copies: words of a step, row after row ---- */
+
+typedef struct step_rows {
+    float *to;
+    int64_t row, channels;
+    const stored *held; /* pairs: the first pixel of a step */
+} step_rows;
+
+#if SN_PAIRS
+static void store_pairs(step_rows *s, const stored *first, const stored *second)
+{
+    for (int64_t c = 0; c < s->channels; c += VF) {
+        int64_t lanes = sn_min64(VF, s->channels - c);
+        vu low = __builtin_convertvector(vh_load_first(first + c, lanes), vu), high = {0};
+        if (second) high = __builtin_convertvector(vh_load_first(second + c, lanes), vu);
+        vf_store_n(s->to + c, (vf)(low | high << 16), lanes);
+    }
+    s->to += s->row;
+    s->held = NULL;
+}
+#endif
+
+SN_INLINE void add_pixel(step_rows *s, const stored *pixel)
+{
+#if SN_PAIRS
+    if (s->held)
+        store_pairs(s, s->held, pixel);
+    else
+        s->held = pixel;
+#else
+    widen_values(s->to, pixel, s->channels);
+    s->to += s->row;
+#endif
+}
+
+/* A last pixel that is alone gets zeros beside it. */
+SN_INLINE void end_pixels(step_rows *s)
+{
+#if SN_PAIRS
+    if (s->held) store_pairs(s, s->held, NULL);
+#else
+    (void)s;
+#endif
+}
 
 /* Input channels [first, first + channels) of output pixels [p0, p1), pixel by pixel. */
 static void copy_x(const product_run *run, int64_t p0, int64_t p1, int64_t first, int64_t channels, float *to)
 {
     const product_plan *p = &run->plan;
     int64_t col = p0 % p->y.w, row = p0 / p->y.w % p->y.h, image = p0 / p->y.w / p->y.h, next = p->stride * p->x.c;
-    const float *from = run->x + ((image * p->x.h + row * p->stride) * p->x.w + col * p->stride) * p->x.c + first;
-    for (int64_t pixel = p0; pixel < p1; pixel++, to += p->x_row) {
-        const float *ahead = from + sn_min64(AHEAD_PIXELS, p1 - 1 - pixel) * next;
-        for (int64_t c = 0; c < channels; c += LINE_FLOATS) __builtin_prefetch(ahead + c);
-        copy_floats(to, from, channels);
+    const stored *from = run->x + ((image * p->x.h + row * p->stride) * p->x.w + col * p->stride) * p->x.c + first;
+    step_rows rows = {.to = to, .row = p->x_row, .channels = channels};
+    for (int64_t pixel = p0; pixel < p1; pixel++) {
+        const stored *ahead = from + sn_min64(AHEAD_PIXELS, p1 - 1 - pixel) * next;
+        for (int64_t c = 0; c < channels; c += LINE_VALUES) __builtin_prefetch(ahead + c);
+        add_pixel(&rows, from);
         from += next;
         if (p->stride == 1 || ++col < p->y.w) continue;
         col = 0;
         if (++row == p->y.h) row = 0, image++;
         from = run->x + (image * p->x.h + row * p->stride) * p->x.w * p->x.c + first;
     }
+    end_pixels(&rows);
 }
 
 static void copy_dy(const product_run *run, int64_t p0, int64_t p1, int64_t first, int64_t channels, float *to, int64_t width)
 {
     const product_plan *p = &run->plan;
-    const float *from = run->dy + p0 * p->y.c + first;
-    for (int64_t pixel = p0; pixel < p1; pixel++, to += width, from += p->y.c) {
-        const float *ahead = from + sn_min64(AHEAD_PIXELS, p1 - 1 - pixel) * p->y.c;
-        for (int64_t c = 0; c < channels; c += LINE_FLOATS) __builtin_prefetch(ahead + c);
-        vf_store(to + width - VF, (vf){0}); /* the last vector may have lanes behind the channels */
-        copy_floats(to, from, channels);
+    const stored *from = run->dy + p0 * p->y.c + first;
+    step_rows rows = {.to = to, .row = width, .channels = channels};
+    for (int64_t pixel = p0; pixel < p1; pixel++, from += p->y.c) {
+        const stored *ahead = from + sn_min64(AHEAD_PIXELS, p1 - 1 - pixel) * p->y.c;
+        for (int64_t c = 0; c < channels; c += LINE_VALUES) __builtin_prefetch(ahead + c);
+        vf_store(rows.to + width - VF, (vf){0}); /* the last vector may have lanes behind the channels */
+        add_pixel(&rows, from);
     }
+    end_pixels(&rows);
 }
 
 /* A task's part of dw: input channels [in0, in1), output channels [out0, out1). */
@@ -165,31 +218,35 @@ typedef struct weight_part {
 static void fetch_next(const product_run *run, const weight_part *part, int64_t p1, int64_t index, weight_tile *tile)
 {
     const product_plan *p = &run->plan;
-    int64_t dy_lines = sn_ceil_div(part->out1 - part->out0, LINE_FLOATS), x_lines = sn_ceil_div(part->in1 - part->in0, LINE_FLOATS);
-    tile->ahead = tile->dy; /* nothing new */
+    int64_t dy_lines = sn_ceil_div(part->out1 - part->out0, LINE_VALUES), x_lines = sn_ceil_div(part->in1 - part->in0, LINE_VALUES);
+    tile->ahead = (const stored *)tile->dy; /* nothing new */
     tile->ahead_row = 0;
-    if (!p->fetch || p1 + tile->pixels > p->pixels || index >= dy_lines + x_lines) return;
+    if (!p->fetch || p1 + tile->steps * STEP_VALUES > p->pixels || index >= dy_lines + x_lines) return;
     if (index < dy_lines) {
-        tile->ahead = run->dy + p1 * p->y.c + part->out0 + index * LINE_FLOATS;
+        tile->ahead = run->dy + p1 * p->y.c + part->out0 + index * LINE_VALUES;
         tile->ahead_row = p->y.c;
     } else {
-        tile->ahead = run->x + p1 * p->x.c + part->in0 + (index - dy_lines) * LINE_FLOATS;
+        tile->ahead = run->x + p1 * p->x.c + part->in0 + (index - dy_lines) * LINE_VALUES;
         tile->ahead_row = p->x.c;
     }
 }
+
+/* A part of a tensor that is read where it is: not narrow. */
+static const float *in_place(const stored *values) { return (const float *)(const void *)values; }
 
 /* Adds the share of pixels [p0, p1) to a part of dw. */
 static void add_unit(const product_run *run, const weight_part *part, int64_t p0, int64_t p1, float *copies, float *dw, bool first)
 {
     const product_plan *p = &run->plan;
     int64_t channels = part->in1 - part->in0, index = 0;
-    float *dy_copy = copies + p->unit_pixels * p->x_row;
+    float *dy_copy = copies + p->unit_steps * p->x_row;
     if (p->copy_x) copy_x(run, p0, p1, part->in0, channels, copies);
-    const float *x = p->copy_x ? copies : run->x + p0 * p->x.c + part->in0;
+    const float *x = p->copy_x ? copies : in_place(run->x + p0 * p->x.c + part->in0);
     for (int64_t out = part->out0; out < part->out1; out += PANEL) {
         int64_t outs = sn_min64(PANEL, part->out1 - out), vectors = sn_ceil_div(outs, VF);
         if (p->copy_dy) copy_dy(run, p0, p1, out, outs, dy_copy, vectors * VF);
-        weight_tile tile = {.dy = p->copy_dy ? dy_copy : run->dy + p0 * p->y.c + out, .pixels = p1 - p0, .dw_row = p->row,
+        weight_tile tile = {.dy = p->copy_dy ? dy_copy : in_place(run->dy + p0 * p->y.c + out),
+                            .steps = sn_ceil_div(p1 - p0, STEP_VALUES), .dw_row = p->row,
                             .x_row = p->copy_x ? p->x_row : p->x.c, .dy_row = p->copy_dy ? vectors * VF : p->y.c, .first = first};
         int64_t tiles = sn_ceil_div(channels, tile_rows[vectors - 1]), size = channels / tiles, larger = channels % tiles;
         for (int64_t i = 0, row = 0; i < tiles; i++) {
@@ -248,6 +305,7 @@ static void run(const sn_kernel_call *call)
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_grad_weight_pointwise) = {
     .name = SN_KERNEL_NAME(conv2d_grad_weight_pointwise),
     .op = SN_OP_conv2d_grad_weight,
+    .storage = SN_STORED,
     .refuse = refuse,
     .scratch_bytes = scratch_bytes,
     .run = run,
