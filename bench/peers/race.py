@@ -2,7 +2,7 @@
 """Races senet against other engines on the same network, weights and input: rounds of ours, peer, peer, ours, ... so that all see
 the same machine.
 
-usage: race.py MODEL... [--train] [--batch N] [--precision fp32|bf16] [--peers NAME,...] [--threads N] [--rounds N]
+usage: race.py MODEL... [--train] [--batch N] [--precision fp32|bf16|int8] [--peers NAME,...] [--threads N] [--rounds N]
                [--seconds S] [--competing] [--senet PROGRAM] [--against PROGRAM] [--venv DIR] [--work DIR] [--output FILE]
 
 Peers run in a virtual environment outside the project, named by --venv or SENET_PEERS_VENV (bench/README.md says how to make
@@ -26,8 +26,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
-INFERENCE, TRAINING = "onnxruntime,openvino,ncnn,pytorch", "pytorch-eager"
-TOLERANCE = {"fp32": 1e-3, "bf16": 0.2}  # of the largest logit; bf16 keeps 8 bits, and errors add up over 150 layers
+PEERS = {"fp32": "onnxruntime,openvino,ncnn,pytorch", "bf16": "openvino,ncnn,pytorch", "int8": "onnxruntime,openvino"}
+TRAINING = "pytorch-eager"
+# Of the largest logit; bf16 keeps 8 bits, and errors add up over 150 layers.  int8 on random weights tells nothing about accuracy.
+TOLERANCE = {"fp32": 1e-3, "bf16": 0.2, "int8": float("inf")}
 
 
 def parse():
@@ -35,8 +37,8 @@ def parse():
     parser.add_argument("models", nargs="+", metavar="MODEL")
     parser.add_argument("--train", action="store_true", help="training steps; otherwise inference")
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
-    parser.add_argument("--peers", help=f"default {INFERENCE}; with --train {TRAINING}")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "int8"), default="fp32")
+    parser.add_argument("--peers", help=f"default {PEERS['fp32']}; with --train {TRAINING}")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="how long a run measures")
@@ -47,8 +49,8 @@ def parse():
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "senet-peers")
     parser.add_argument("--output", type=Path, default=PROJECT / "bench" / "results" / "peers.jsonl")
     options = parser.parse_args()
-    options.peers = [p for p in (options.peers if options.peers is not None else TRAINING if options.train else INFERENCE)
-                     .split(",") if p]
+    standard = TRAINING if options.train else PEERS[options.precision]
+    options.peers = [p for p in (standard if options.peers is None else options.peers).split(",") if p]
     if options.peers and options.venv is None:
         parser.error("where are the peers? name their virtual environment with --venv or SENET_PEERS_VENV")
     return options
@@ -142,7 +144,7 @@ def slowdown(alone, beside):
 def race(options, model):
     folder = export(options, model) if options.peers else None
     errors = {}
-    if folder and not options.train:
+    if folder and not options.train and options.precision != "int8":
         errors["senet"] = our_error(options, options.senet, folder)
     racers = commands(options, model, folder)
     rounds = {name: [] for name in racers}
@@ -157,7 +159,7 @@ def race(options, model):
     for name in options.peers:
         errors[name] = rounds[name][0]["error"]
     for name, error in errors.items():
-        if error is None or error < TOLERANCE[options.precision]:
+        if error is None or error <= TOLERANCE[options.precision]:
             continue
         print(f"race.py: {model}: {name} computes something else: error {error:.2g} of the largest logit", file=sys.stderr)
         if name not in options.peers:
