@@ -6,7 +6,10 @@
 
 typedef enum sn_isa { SN_ISA_BASELINE, SN_ISA_AVX2, SN_ISA_AVX512, SN_ISA_AVX512_BF16, SN_ISA_NEON } sn_isa;
 
-/* The level in use: what the processor has, capped by the environment's SENET_ISA (baseline, avx2, avx512, avx512_bf16). */
+/* Whether kernels of the level were built, the processor runs them, and the environment's SENET_ISA is no lower level.  Of
+ * x86-64: baseline, avx2, avx512, avx512_bf16 (as avx512, but with kernels of its own on narrow tensors); of arm64: neon. */
+bool sn_cpu_has(sn_isa isa);
+/* The level in use: the highest that there is. */
 sn_isa sn_cpu_isa(void);
 const char *sn_cpu_isa_name(sn_isa isa);
 

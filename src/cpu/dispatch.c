@@ -10,9 +10,7 @@
 
 /* ---- the vector kernels: a NULL-ended list a level and storage (kernels/level.c) ---- */
 
-#ifndef SENET_HAS_baseline
 static const sn_kernel *const none[] = {NULL};
-#endif
 
 #define LISTS(isa)                                                                                                   \
     extern const sn_kernel *const sn_kernels_f32__##isa[], *const sn_kernels_bf16__##isa[], *const sn_kernels_q8__##isa[];
@@ -29,27 +27,32 @@ LISTS(avx2)
 LISTS(avx512)
 extern const sn_kernel *const sn_kernels_bf16__avx512_bf16[], *const sn_kernels_q8__avx512_bf16[];
 #endif
+#ifdef SENET_HAS_neon
+LISTS(neon)
+#endif
 
+/* Those of a level; none where it was not built. */
 static const sn_kernel *const *level_kernels(sn_dtype storage, sn_isa isa)
 {
     switch (isa) {
-#ifdef SENET_HAS_avx512
-    case SN_ISA_AVX512_BF16:
-        if (storage == SN_BF16) return sn_kernels_bf16__avx512_bf16;
-        if (storage == SN_Q8) return sn_kernels_q8__avx512_bf16;
-        return sn_kernels_f32__avx512;
-    case SN_ISA_AVX512: return LIST(storage, avx512);
+#ifdef SENET_HAS_baseline
+    case SN_ISA_BASELINE: return LIST(storage, baseline);
 #endif
 #ifdef SENET_HAS_avx2
     case SN_ISA_AVX2: return LIST(storage, avx2);
 #endif
-    default: break;
-    }
-#ifdef SENET_HAS_baseline
-    return LIST(storage, baseline);
-#else
-    return none;
+#ifdef SENET_HAS_avx512
+    case SN_ISA_AVX512: return LIST(storage, avx512);
+    case SN_ISA_AVX512_BF16:
+        if (storage == SN_BF16) return sn_kernels_bf16__avx512_bf16;
+        if (storage == SN_Q8) return sn_kernels_q8__avx512_bf16;
+        return sn_kernels_f32__avx512;
 #endif
+#ifdef SENET_HAS_neon
+    case SN_ISA_NEON: return LIST(storage, neon);
+#endif
+    default: return none;
+    }
 }
 
 /* ---- the plain kernels ---- */

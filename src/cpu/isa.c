@@ -12,27 +12,49 @@ const char *sn_cpu_isa_name(sn_isa isa)
     return names[isa];
 }
 
-static sn_isa detect(void)
+static const sn_isa highest = SN_ISA_NEON; /* of them all */
+
+/* Whether the build has kernels of the level, and the processor its instructions. */
+static bool available(sn_isa isa)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    bool narrow = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
-    if (avx512) return narrow ? SN_ISA_AVX512_BF16 : SN_ISA_AVX512;
-    if (avx2) return SN_ISA_AVX2;
-#elif defined(__aarch64__)
-    return SN_ISA_NEON;
 #endif
-    return SN_ISA_BASELINE;
+    switch (isa) {
+#ifdef SENET_HAS_baseline
+    case SN_ISA_BASELINE: return true;
+#endif
+#ifdef SENET_HAS_avx2
+    case SN_ISA_AVX2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+#ifdef SENET_HAS_avx512
+    case SN_ISA_AVX512:
+        return __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    case SN_ISA_AVX512_BF16:
+        return available(SN_ISA_AVX512) && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+#endif
+#ifdef SENET_HAS_neon
+    case SN_ISA_NEON: return true;
+#endif
+    default: return false;
+    }
 }
+
+/* The highest level that the environment allows: the one it names, if that is available. */
+static sn_isa cap(void)
+{
+    const char *name = getenv("SENET_ISA");
+    for (sn_isa isa = SN_ISA_BASELINE; name && isa <= highest; isa++)
+        if (strcmp(name, sn_cpu_isa_name(isa)) == 0 && available(isa)) return isa;
+    return highest;
+}
+
+bool sn_cpu_has(sn_isa isa) { return isa <= cap() && available(isa); }
 
 sn_isa sn_cpu_isa(void)
 {
-    sn_isa found = detect();
-    const char *cap = getenv("SENET_ISA");
-    for (sn_isa isa = SN_ISA_BASELINE; cap && isa < found; isa++)
-        if (strcmp(cap, sn_cpu_isa_name(isa)) == 0) return isa;
-    return found;
+    for (sn_isa isa = cap(); isa > SN_ISA_BASELINE; isa--)
+        if (available(isa)) return isa;
+    return SN_ISA_BASELINE;
 }

@@ -16,22 +16,27 @@ DECLARE(avx2)
 #ifdef SENET_HAS_avx512
 DECLARE(avx512)
 #endif
+#ifdef SENET_HAS_neon
+DECLARE(neon)
+#endif
 
 static fma_chain chain_of(sn_isa isa)
 {
     switch (isa) {
-#ifdef SENET_HAS_avx512
-    case SN_ISA_AVX512_BF16:
-    case SN_ISA_AVX512: return sn_fma_chain_f32__avx512;
+#ifdef SENET_HAS_baseline
+    case SN_ISA_BASELINE: return sn_fma_chain_f32__baseline;
 #endif
 #ifdef SENET_HAS_avx2
     case SN_ISA_AVX2: return sn_fma_chain_f32__avx2;
 #endif
-#ifdef SENET_HAS_baseline
-    default: return sn_fma_chain_f32__baseline;
-#else
-    default: return NULL;
+#ifdef SENET_HAS_avx512
+    case SN_ISA_AVX512_BF16:
+    case SN_ISA_AVX512: return sn_fma_chain_f32__avx512;
 #endif
+#ifdef SENET_HAS_neon
+    case SN_ISA_NEON: return sn_fma_chain_f32__neon;
+#endif
+    default: return NULL;
     }
 }
 

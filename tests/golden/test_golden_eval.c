@@ -3,7 +3,10 @@
  *
  * A case is a file and a way to run it.  Double precision shows that the network is the right one; float shows that the
  * kernels compute it: plain ones, the dispatched vector ones, and those with batch norm folded into the convolutions.
- * Networks for photographs run folded only, as a user's do, but for those on small pictures. */
+ * Networks for photographs run folded only, as a user's do, but for those on small pictures.
+ *
+ * With names of files (without ".txt") only those run, with the vector kernels of the instruction set level in SENET_ISA;
+ * skipped where the build or the processor lacks it. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "cpu/cpu.h"
 #include "golden/golden.h"
 #include "zoo/zoo.h"
 
@@ -194,27 +198,49 @@ static void test_fill_rule(void **state)
     }
 }
 
-int main(void)
+/* Whether the file is one of the names; there are none for all of them. */
+static bool is_named(const char *path, char *const *names)
 {
-    char **paths;
+    const char *file = strrchr(path, '/') + 1;
+    for (char *const *name = names; *name; name++)
+        if (strncmp(file, *name, strlen(*name)) == 0 && strcmp(file + strlen(*name), ".txt") == 0) return true;
+    return !*names;
+}
+
+int main(int argc, char **argv)
+{
+    char **paths, **names = argv + 1;
+    const char *level = sn_cpu_isa_name(sn_cpu_isa()), *wanted = getenv("SENET_ISA");
+    if (argc > 1 && wanted && strcmp(wanted, level) != 0) {
+        fprintf(stderr, "skipped: the level is %s, not %s\n", level, wanted);
+        return 77;
+    }
     size_t files = golden_list_files(false, &paths);
     if (files == 0) {
         fprintf(stderr, "skipped: no golden files beside the project (SENET_SHARED names their folder's parent)\n");
         return 77;
     }
-    size_t count = 1 + files * WAYS;
-    test_case *cases = calloc(count, sizeof *cases);
-    struct CMUnitTest *tests = calloc(count, sizeof *tests);
+    test_case *cases = calloc(files * WAYS, sizeof *cases);
+    struct CMUnitTest *tests = calloc(1 + files * WAYS, sizeof *tests);
     if (!cases || !tests) return 1;
-    tests[0] = (struct CMUnitTest)cmocka_unit_test(test_fill_rule);
-    for (size_t i = 1; i < count; i++) {
-        test_case *c = &cases[i];
-        c->path = paths[(i - 1) / WAYS];
-        c->way = (way)((i - 1) % WAYS);
-        snprintf(c->title, sizeof c->title, "%s, %s", strrchr(c->path, '/') + 1, way_names[c->way]);
-        tests[i] = (struct CMUnitTest){.name = c->title, .test_func = test_file, .initial_state = c};
+    size_t count = 0, named = 0;
+    tests[count++] = (struct CMUnitTest)cmocka_unit_test(test_fill_rule);
+    for (size_t i = 0; i < files; i++) {
+        if (!is_named(paths[i], names)) continue;
+        named++;
+        for (way how = argc > 1 ? FLOAT_VECTOR : LISTS; how < WAYS; how++) {
+            test_case *c = &cases[count - 1];
+            c->path = paths[i];
+            c->way = how;
+            snprintf(c->title, sizeof c->title, "%s, %s", strrchr(paths[i], '/') + 1, way_names[how]);
+            tests[count++] = (struct CMUnitTest){.name = c->title, .test_func = test_file, .initial_state = c};
+        }
     }
     int failed = _cmocka_run_group_tests("golden_eval", tests, count, NULL, NULL);
+    if (argc > 1 && named != (size_t)argc - 1) {
+        fprintf(stderr, "%d networks are named, %zu of them have a file\n", argc - 1, named);
+        failed++;
+    }
     golden_free_paths(paths, files);
     free(cases);
     free(tests);

@@ -182,14 +182,15 @@ static inline void narrow_check(const vector_case *c)
     const sn_kernel *plain = sn_cpu_candidates(op, SN_DOUBLE, SN_ISA_BASELINE)[0];
     double *want = narrow_run(c, plain, SN_DOUBLE, 2, false, -1, NULL, &refusal);
     double *terms = c->absolute > 0 ? NULL : narrow_run(c, plain, SN_DOUBLE, 2, true, -1, NULL, &refusal);
-    for (sn_isa isa = SN_ISA_BASELINE; isa <= sn_cpu_isa(); isa++) {
+    FOR_LEVELS(isa)
+    {
         const sn_kernel *kernels[17] = {NULL};
         const sn_kernel *const *candidates = sn_cpu_candidates_on(op, SN_BF16, SN_FLOAT, isa);
         for (int k = 0; candidates[k]; k++) kernels[k] = candidates[k];
         int took = 0;
         for (int k = 0; kernels[k]; k++) {
             bool is_plain = !kernels[k + 1];
-            if (is_plain && isa != SN_ISA_BASELINE) continue;
+            if (is_plain && isa != sn_cpu_isa()) continue;
             void *got = narrow_run(c, kernels[k], SN_FLOAT, 1, false, -1, NULL, &refusal);
             if (!got) continue;
             took += !is_plain;

@@ -217,7 +217,8 @@ static void conversion_rounds_as_the_plain_one(void **state)
     enum { COUNT = sizeof bits / sizeof bits[0] };
     float x[COUNT];
     memcpy(x, bits, sizeof bits);
-    for (sn_isa isa = SN_ISA_BASELINE; isa <= sn_cpu_isa(); isa++) {
+    FOR_LEVELS(isa)
+    {
         uint16_t y[COUNT];
         sn_shape shape = vector_of(COUNT);
         vector_case c = make("convert", SN_OP_convert, shape, 1, &shape);

@@ -84,7 +84,7 @@ static void a_nan_is_a_maximum(void **state)
 {
     (void)state;
     enum { SIDE = 3, CHANNELS = 21, CELLS = SIDE * SIDE };
-    for (sn_isa isa = SN_ISA_BASELINE; isa <= sn_cpu_isa(); isa++)
+    FOR_FLOAT_LEVELS(isa)
         for (int cell = 0; cell < CELLS; cell++) {
             static const pool_shape whole = {{1, SIDE, SIDE, CHANNELS}, SIDE, 1, 0, 1, 1};
             float x[CELLS * CHANNELS], y[CHANNELS];

@@ -25,6 +25,15 @@
 #include "cpu/cpu.h"
 #include "kernels/kernel_case.h"
 
+/* The levels of this build that this processor has, up to SENET_ISA. */
+#define FOR_LEVELS(isa)                                                                                              \
+    for (sn_isa isa = SN_ISA_BASELINE; isa <= sn_cpu_isa(); isa++)                                                   \
+        if (sn_cpu_has(isa))
+
+/* Those of them with kernels of their own on float tensors. */
+static inline bool has_own_float_kernels(sn_isa isa) { return isa != SN_ISA_AVX512_BF16; }
+#define FOR_FLOAT_LEVELS(isa) FOR_LEVELS(isa) if (has_own_float_kernels(isa))
+
 typedef struct vector_case {
     kernel_case call;
     char title[160];
@@ -141,6 +150,16 @@ static inline int64_t vector_outputs(const vector_case *c)
     return count;
 }
 
+/* The kernel without its preferences, refusals that begin with "slower"; false where it has other reasons. */
+static inline bool vector_force(vector_case *c, const sn_kernel *kernel, sn_kernel *forced)
+{
+    kernel_case_bind(&c->call, 1, SN_FLOAT);
+    const char *refusal = kernel->refuse(&c->call.call);
+    *forced = *kernel;
+    forced->refuse = NULL;
+    return !refusal || strncmp(refusal, "slower", 6) == 0;
+}
+
 /* F(4x4,3x3) multiplies the terms by up to 5 and 8 on the way and cancels that again, F(2x2,3x3) by up to 2 and 2.  Strassen's sums
  * have up to three and four terms, and what cancels in an output belongs to its neighbours. */
 static inline double vector_growth(const char *kernel)
@@ -212,7 +231,8 @@ static inline void vector_check(const vector_case *c)
     double *want = vector_run(c, plain, SN_DOUBLE, 2, false, -1, &refusal);
     double *terms = c->absolute > 0 ? NULL : vector_run(c, plain, SN_DOUBLE, 2, true, -1, &refusal);
     size_t bytes = (size_t)vector_outputs(c) * sizeof(float);
-    for (sn_isa isa = SN_ISA_BASELINE; isa <= sn_cpu_isa(); isa++) {
+    FOR_FLOAT_LEVELS(isa)
+    {
         const sn_kernel *kernels[16] = {NULL};
         const sn_kernel *const *candidates = sn_cpu_candidates(op, SN_FLOAT, isa);
         for (int k = 0; candidates[k] && candidates[k + 1]; k++) kernels[k] = candidates[k]; /* the last is the plain one */

@@ -23,6 +23,14 @@ SN_INLINE vf pick(vf other, lane_mask mask, vi lane, vf v)
 {
     return (vf)_mm256_blendv_ps((__m256)other, _mm256_permutevar8x32_ps((__m256)v, (__m256i)lane), (__m256)mask);
 }
+#elif defined(__aarch64__)
+typedef vi lane_mask;
+static lane_mask mask_of(vi where) { return where; }
+SN_INLINE vf pick(vf other, lane_mask mask, vi lane, vf v)
+{
+    vi bytes = (lane * 0x04040404 + 0x03020100) | ~mask; /* of v; beyond them `other` stays */
+    return (vf)vqtbx1q_u8((uint8x16_t)other, (uint8x16_t)v, (uint8x16_t)bytes);
+}
 #else
 typedef vi lane_mask;
 static lane_mask mask_of(vi where) { return where; }

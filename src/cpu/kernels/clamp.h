@@ -13,6 +13,9 @@ SN_INLINE vf vf_at_most(vf v, vf high) { return (vf)_mm512_min_ps((__m512)high, 
 #elif SN_VECTOR_FLOATS == 8
 SN_INLINE vf vf_at_least(vf v, vf low) { return (vf)_mm256_max_ps((__m256)low, (__m256)v); }
 SN_INLINE vf vf_at_most(vf v, vf high) { return (vf)_mm256_min_ps((__m256)high, (__m256)v); }
+#elif defined(__aarch64__) /* whose maximum is NaN where either is */
+SN_INLINE vf vf_at_least(vf v, vf low) { return (vf)vmaxq_f32((float32x4_t)v, (float32x4_t)low); }
+SN_INLINE vf vf_at_most(vf v, vf high) { return (vf)vminq_f32((float32x4_t)v, (float32x4_t)high); }
 #else
 SN_INLINE vf vf_select(vi mask, vf yes, vf no) { return (vf)((mask & (vi)yes) | (~mask & (vi)no)); }
 SN_INLINE vf vf_at_least(vf v, vf low) { return vf_select(v < low, low, v); }

@@ -12,7 +12,7 @@
 #include "cpu/kernels/clamp.h"
 #include "cpu/kernels/stored.h"
 
-#if SN_VECTOR_FLOATS == 16
+#if SN_VECTOR_REGISTERS == 32
 enum { ROWS = 2, TILE = 7 }; /* 14 sums, 9 weights and an input; maps of ImageNet networks are multiples of 7 */
 #else
 enum { ROWS = 1, TILE = 4 };
@@ -22,6 +22,8 @@ enum { TAPS = 9, BAND_FLOATS = 16384, TASKS = 16, MOST_IN_ROWS = 2 * (ROWS - 1) 
 /* A value to keep in a register: the compiler would load it again for every product. */
 #if SN_VECTOR_FLOATS == 16
 #define KEEP(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#define KEEP(v) __asm__("" : "+w"(v))
 #else
 #define KEEP(v) (void)(v)
 #endif

@@ -14,6 +14,9 @@
 #if SN_VECTOR_FLOATS == 16
 #define TILE_ROWS 16
 #define TILE_VECTORS 1
+#elif SN_VECTOR_REGISTERS == 32
+#define TILE_ROWS 6
+#define TILE_VECTORS 4
 #else
 #define TILE_ROWS 6
 #define TILE_VECTORS 2

@@ -17,7 +17,7 @@
 #include "cpu/kernels/copy.h"
 #include "cpu/kernels/grouped_lanes.h"
 
-#if SN_VECTOR_FLOATS == 16
+#if SN_VECTOR_REGISTERS == 32
 enum { TILE_ROWS = 2, TILE_PIXELS = 7 }; /* 14 sums, 9 weights, the lanes and an input */
 #else
 enum { TILE_ROWS = 2, TILE_PIXELS = 4 };

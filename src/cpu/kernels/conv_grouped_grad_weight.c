@@ -11,7 +11,7 @@
 #include "cpu/kernels/grouped_lanes.h"
 #include "cpu/kernels/stored.h"
 
-#if SN_VECTOR_FLOATS == 16
+#if SN_VECTOR_REGISTERS == 32
 enum { INPUTS = 4 };
 #else
 enum { INPUTS = 2 };

@@ -20,6 +20,9 @@ enum { TILE = 4, PATCH = 6, POINTS = 36 };
 #if SN_VECTOR_FLOATS == 16
 #define TILE_ROWS 8
 #define TILE_VECTORS 3
+#elif SN_VECTOR_REGISTERS == 32
+#define TILE_ROWS 4
+#define TILE_VECTORS 6
 #else
 #define TILE_ROWS 4
 #define TILE_VECTORS 3
@@ -122,9 +125,18 @@ typedef struct weight_run {
 DEFINE_PRODUCT(1)
 DEFINE_PRODUCT(2)
 DEFINE_PRODUCT(3)
+#if TILE_VECTORS > 3
+DEFINE_PRODUCT(4)
+DEFINE_PRODUCT(5)
+DEFINE_PRODUCT(6)
+#endif
 
-static void (*const products[TILE_VECTORS])(const float *, const float *, ptrdiff_t, int64_t, float *) = {product_1, product_2,
-                                                                                                          product_3};
+static void (*const products[TILE_VECTORS])(const float *, const float *, ptrdiff_t, int64_t, float *) = {
+    product_1, product_2, product_3,
+#if TILE_VECTORS > 3
+    product_4, product_5, product_6,
+#endif
+};
 
 /* Adds dU of TILE_ROWS inputs from `input` on and some vectors of outputs to the taps of dw. */
 static void add_product(const weight_plan *p, const float *v, const float *d, int vectors, int64_t tiles, int64_t inputs,
@@ -209,7 +221,7 @@ static void chunk_task(void *context, int64_t index, int worker)
         if (tiles <= 0) break;
         transform_piece(run, first, tiles, panel0, panel1, zeros, v, d);
         for (int64_t panel = panel0; panel < panel1; panel += vectors) {
-            vectors = panel1 - panel == 4 ? 2 : sn_min64(TILE_VECTORS, panel1 - panel); /* 2 + 2 rather than 3 + 1 */
+            vectors = sn_ceil_div(panel1 - panel, sn_ceil_div(panel1 - panel, TILE_VECTORS)); /* 2 + 2 rather than 3 + 1 */
             for (int64_t input = 0; input < p->x.c; input += TILE_ROWS)
                 add_product(p, v + input / VF * p->block + input % VF, d + (panel - panel0) * p->block, (int)vectors, tiles,
                             sn_min64(TILE_ROWS, p->x.c - input), dw + (input * p->panels + panel) * VF);

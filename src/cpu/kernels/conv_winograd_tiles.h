@@ -10,7 +10,7 @@
 
 #include "cpu/kernels/vector.h"
 
-#if SN_VECTOR_FLOATS == 16
+#if SN_VECTOR_REGISTERS == 32
 enum { WIDE_ROWS = 14, TALL_ROWS = 16 };
 #else
 enum { WIDE_ROWS = 6, TALL_ROWS = 12 };
@@ -57,7 +57,7 @@ DEFINE_PRODUCTS(3)
 DEFINE_PRODUCTS(4)
 DEFINE_PRODUCTS(5)
 DEFINE_PRODUCTS(6)
-#if SN_VECTOR_FLOATS == 16
+#if SN_VECTOR_REGISTERS == 32
 DEFINE_PRODUCTS(7)
 DEFINE_PRODUCTS(8)
 DEFINE_PRODUCTS(9)
@@ -81,12 +81,12 @@ DEFINE_PRODUCT(12, 1)
 static void (*const winograd_products[2][TALL_ROWS])(const winograd_product *) = {
     {product_1x1, product_2x1, product_3x1, product_4x1, product_5x1, product_6x1, product_7x1, product_8x1, product_9x1,
      product_10x1, product_11x1, product_12x1,
-#if SN_VECTOR_FLOATS == 16
+#if SN_VECTOR_REGISTERS == 32
      product_13x1, product_14x1, product_15x1, product_16x1
 #endif
     },
     {product_1x2, product_2x2, product_3x2, product_4x2, product_5x2, product_6x2,
-#if SN_VECTOR_FLOATS == 16
+#if SN_VECTOR_REGISTERS == 32
      product_7x2, product_8x2, product_9x2, product_10x2, product_11x2, product_12x2, product_13x2, product_14x2
 #endif
     },

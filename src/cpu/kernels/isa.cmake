@@ -1,6 +1,6 @@
 # isa.cmake - the vector kernels, compiled once per ISA level: -DSN_ISA=<level> names the symbols (sn_..__<level>),
 # -DSN_VECTOR_FLOATS is the width.  The files named below are compiled once more for activations in bf16 or int8 (stored.h), also
-# for the level that multiplies those.  dispatch.c is told which levels exist.
+# for the level that multiplies those.  isa.c and dispatch.c are told which levels exist (SENET_HAS_<level>).
 file(GLOB SENET_F32_KERNELS CONFIGURE_DEPENDS src/cpu/kernels/*.c)
 set(SENET_BF16_KERNELS level batch_norm channel_shuffle concat conv_depthwise conv_depthwise_grad_weight conv_direct conv_grad_weight conv_grad_weight_pointwise conv_grouped conv_grouped_grad_weight conv_winograd conv_winograd_grad_weight elementwise pool squeeze_excite subsample)
 set(SENET_Q8_KERNELS level)
@@ -28,12 +28,29 @@ function(senet_isa_level level floats)
   set(SENET_KERNEL_OBJECTS ${SENET_KERNEL_OBJECTS} PARENT_SCOPE)
 endfunction()
 
-senet_isa_level(baseline 4)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  set(avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512)
-  senet_isa_level(avx2 8 -mavx2 -mfma -mf16c)
-  senet_isa_level(avx512 16 ${avx512})
-  foreach(storage BF16 Q8)
-    senet_kernel_objects(${storage} avx512_bf16 16 ${avx512} -mavx512bf16 -mavx512vnni)
-  endforeach()
+  set(levels baseline avx2 avx512)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+  set(levels neon) # every such processor has it
+else()
+  set(levels baseline)
 endif()
+set(SENET_ISA_LEVELS ${levels} CACHE STRING "Instruction set levels to build the vector kernels for")
+
+set(flags_avx2 -mavx2 -mfma -mf16c)
+set(flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512)
+set(flags_neon $<$<C_COMPILER_ID:GNU>:-fno-schedule-insns>) # which moves loads ahead until sums lose their registers
+foreach(level IN LISTS SENET_ISA_LEVELS)
+  if(NOT level IN_LIST levels)
+    message(FATAL_ERROR "SENET_ISA_LEVELS: '${level}' is none of this processor family's levels: ${levels}")
+  elseif(level STREQUAL "avx2")
+    senet_isa_level(avx2 8 ${flags_avx2})
+  elseif(level STREQUAL "avx512")
+    senet_isa_level(avx512 16 ${flags_avx512})
+    foreach(storage BF16 Q8)
+      senet_kernel_objects(${storage} avx512_bf16 16 ${flags_avx512} -mavx512bf16 -mavx512vnni)
+    endforeach()
+  else() # four floats: what every processor of the family has
+    senet_isa_level(${level} 4 ${flags_${level}})
+  endif()
+endforeach()

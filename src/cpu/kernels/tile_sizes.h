@@ -2,7 +2,8 @@
  *
  * A tile is a block of sums in registers, rows x vectors.  A step loads one vector for each column and broadcasts one float for
  * each row; with AVX-512 7 rows x 4 vectors keep 28 sums, and need 4 loads and broadcasts as memory operands for 28 FMAs, so
- * that the FMA unit is busy every cycle.  AVX2 and baseline have half the registers or less: 6 rows x 2 vectors.
+ * that the FMA unit is busy every cycle.  AVX2 and baseline have half the registers: 6 rows x 2 vectors.  NEON has 32 too, but a
+ * broadcast needs one (FMLA by element): 6 rows x 4 vectors.
  * The sizes are literals of macro-made functions, because GCC puts only such arrays of sums into registers.
  *
  *     #define DEFINE_TILE(ROWS, VECTORS)  static SN_NOINLINE void tile_##ROWS##x##VECTORS(const my_tile *t) {...}
@@ -24,20 +25,23 @@
     DEFINE_TILE(5, VECTORS)                                                                                          \
     DEFINE_TILE(6, VECTORS)
 #define DEFINE_SEVEN(VECTORS) DEFINE_SIX(VECTORS) DEFINE_TILE(7, VECTORS)
-#define DEFINE_FOURTEEN(VECTORS)                                                                                     \
-    DEFINE_SEVEN(VECTORS)                                                                                            \
-    DEFINE_TILE(8, VECTORS)                                                                                          \
+#define DEFINE_EIGHT(VECTORS) DEFINE_SEVEN(VECTORS) DEFINE_TILE(8, VECTORS)
+#define DEFINE_TWELVE(VECTORS)                                                                                       \
+    DEFINE_EIGHT(VECTORS)                                                                                            \
     DEFINE_TILE(9, VECTORS)                                                                                          \
     DEFINE_TILE(10, VECTORS)                                                                                         \
     DEFINE_TILE(11, VECTORS)                                                                                         \
-    DEFINE_TILE(12, VECTORS)                                                                                         \
+    DEFINE_TILE(12, VECTORS)
+#define DEFINE_FOURTEEN(VECTORS)                                                                                     \
+    DEFINE_TWELVE(VECTORS)                                                                                           \
     DEFINE_TILE(13, VECTORS)                                                                                         \
     DEFINE_TILE(14, VECTORS)
 #define TILE_SIX(VECTORS) tile_1x##VECTORS, tile_2x##VECTORS, tile_3x##VECTORS, tile_4x##VECTORS, tile_5x##VECTORS, tile_6x##VECTORS
 #define TILE_SEVEN(VECTORS) TILE_SIX(VECTORS), tile_7x##VECTORS
-#define TILE_FOURTEEN(VECTORS)                                                                                       \
-    TILE_SEVEN(VECTORS), tile_8x##VECTORS, tile_9x##VECTORS, tile_10x##VECTORS, tile_11x##VECTORS, tile_12x##VECTORS, \
-        tile_13x##VECTORS, tile_14x##VECTORS
+#define TILE_EIGHT(VECTORS) TILE_SEVEN(VECTORS), tile_8x##VECTORS
+#define TILE_TWELVE(VECTORS)                                                                                         \
+    TILE_EIGHT(VECTORS), tile_9x##VECTORS, tile_10x##VECTORS, tile_11x##VECTORS, tile_12x##VECTORS
+#define TILE_FOURTEEN(VECTORS) TILE_TWELVE(VECTORS), tile_13x##VECTORS, tile_14x##VECTORS
 
 /* tile_rows[vectors - 1]: the most rows of a tile of so many vectors. */
 #if SN_VECTOR_FLOATS == 16
@@ -45,6 +49,11 @@ enum { TILE_VECTORS = 4 };
 #define DEFINE_TILES DEFINE_FOURTEEN(1) DEFINE_FOURTEEN(2) DEFINE_SEVEN(3) DEFINE_SEVEN(4)
 #define TILE_TABLE {{TILE_FOURTEEN(1)}, {TILE_FOURTEEN(2)}, {TILE_SEVEN(3)}, {TILE_SEVEN(4)}}
 static const int tile_rows[TILE_VECTORS] = {14, 14, 7, 7};
+#elif SN_VECTOR_REGISTERS == 32
+enum { TILE_VECTORS = 4 };
+#define DEFINE_TILES DEFINE_FOURTEEN(1) DEFINE_TWELVE(2) DEFINE_EIGHT(3) DEFINE_SIX(4)
+#define TILE_TABLE {{TILE_FOURTEEN(1)}, {TILE_TWELVE(2)}, {TILE_EIGHT(3)}, {TILE_SIX(4)}}
+static const int tile_rows[TILE_VECTORS] = {14, 12, 8, 6};
 #else
 enum { TILE_VECTORS = 2 };
 #define DEFINE_TILES DEFINE_FOURTEEN(1) DEFINE_SIX(2)

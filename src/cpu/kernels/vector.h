@@ -11,11 +11,20 @@
 #include <string.h>
 #if SN_VECTOR_FLOATS > 4
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "cpu/kernels/kernels.h"
 
 enum { VF = SN_VECTOR_FLOATS };
+
+/* Vector registers of the level: what the sizes of register tiles follow. */
+#if SN_VECTOR_FLOATS == 16 || defined(__aarch64__)
+#define SN_VECTOR_REGISTERS 32
+#else
+#define SN_VECTOR_REGISTERS 16
+#endif
 
 /* A vector of floats; loads and stores through it need no alignment. */
 typedef float vf __attribute__((vector_size(4 * SN_VECTOR_FLOATS), aligned(4), may_alias));
@@ -89,10 +98,15 @@ static inline void vf_store_first(float *p, vf v, int64_t n) { _mm256_maskstore_
 static inline vf vf_load_first(const float *p, int64_t n)
 {
     vf v = {0};
-    memcpy(&v, p, (size_t)n * sizeof(float));
+    SN_UNROLL for (int l = 0; l < VF; l++)
+        if (l < n) v[l] = p[l];
     return v;
 }
-static inline void vf_store_first(float *p, vf v, int64_t n) { memcpy(p, &v, (size_t)n * sizeof(float)); }
+static inline void vf_store_first(float *p, vf v, int64_t n)
+{
+    SN_UNROLL for (int l = 0; l < VF; l++)
+        if (l < n) p[l] = v[l];
+}
 #endif
 /* The same where n is usually VF. */
 static inline vf vf_load_n(const float *p, int64_t n) { return n >= VF ? vf_load(p) : vf_load_first(p, n); }
