@@ -55,6 +55,12 @@ static const struct {
     {"on_bad", "on-bad-image"},
     {"eval_batch", "eval-batch-size"},
     {"eval_resize", "input-size"},
+    {"augment.randaugment.ops", "randaugment"},
+    {"augment.randaugment.magnitude", "randaugment"},
+    {"augment.erase", "random-erasing"},
+    {"augment.erase_fill", "erase-fill"},
+    {"augment.mixup", "mixup"},
+    {"augment.cutmix", "cutmix"},
 };
 /* "init" is a flag, but for the weights to begin with. */
 static bool is_own_flag(const char *name)
@@ -67,14 +73,18 @@ static const char *given_flag(const cli_arguments *arguments, const char *settin
 {
     static char name[64];
     size_t length = 0;
-    if (strncmp(setting, "augment.", 8) == 0) return cli_given(arguments, "augment") ? "augment" : NULL;
     for (; setting[length] && length < sizeof name - 1; length++)
         name[length] = setting[length] == '_' ? '-' : setting[length];
     name[length] = '\0';
     if (is_own_flag(name) && cli_has(arguments, name) && cli_given(arguments, name)) return name;
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
-        if (strcmp(flags[i].setting, setting) == 0 && cli_given(arguments, flags[i].flag)) return flags[i].flag;
-    return NULL;
+    bool listed = false;
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        if (strcmp(flags[i].setting, setting) != 0) continue;
+        listed = true;
+        if (cli_given(arguments, flags[i].flag)) return flags[i].flag;
+    }
+    const bool by_augment = !listed && strncmp(setting, "augment.", 8) == 0; /* those without a flag of their own */
+    return by_augment && cli_given(arguments, "augment") ? "augment" : NULL;
 }
 
 /* Whether a recipe's value is written for its number of epochs. */

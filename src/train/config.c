@@ -82,7 +82,7 @@ static const setting settings[] = {
     SETTING(augment.randaugment.ops, INT, SN_CONFIG_FIXED),
     SETTING(augment.randaugment.magnitude, DOUBLE, SN_CONFIG_FIXED),
     SETTING(augment.erase, DOUBLE, SN_CONFIG_FIXED),
-    SETTING(augment.erase_fill, INT, SN_CONFIG_FIXED),
+    CHOICE(augment.erase_fill, SN_ERASE_FILL_WORDS, SN_CONFIG_FIXED),
     SETTING(augment.mixup, DOUBLE, SN_CONFIG_FIXED),
     SETTING(augment.cutmix, DOUBLE, SN_CONFIG_FIXED),
     SETTING(input_size, INT, SN_CONFIG_FIXED),

@@ -12,6 +12,7 @@
 #define SN_INIT_WORDS "he|torch|he-fan-out"
 #define SN_ON_BAD_WORDS "fail|skip|quarantine"
 #define SN_INTERPOLATION_WORDS "bilinear|pil-bilinear|pil-bicubic"
+#define SN_ERASE_FILL_WORDS "mean|black|noise"
 #define SN_NORMALIZE_WORDS "data|imagenet|caffe|places365"
 
 /* SENET_USAGE, naming the setting and its value, when a setting makes no sense. */

@@ -53,7 +53,7 @@ unchanged modern/last.safetensors modern-parts/last.safetensors
 refuse 64 "augment.mixup '0.2', it cannot go on with '0.3'" train --resume modern-parts --mixup 0.3 --max-steps 99
 expect 0 train $settings $modern --dry-run --json
 has 2 augment.randaugment.ops
-has 2 augment.erase_fill
+has noise augment.erase_fill
 has 0.2 augment.mixup
 expect 0 train $settings $modern --augment none --dry-run --json # the options of their own come after
 has 0 augment.pad
@@ -89,10 +89,12 @@ has "--epochs" sources epochs
 has "imagenet: paper, section 5.1; times 256 / 1024 by --scale-lr" sources lr
 has "imagenet: paper, section 5.1; stretched to --epochs 10" sources step_every
 tells "scaled to 10"
-expect 0 train --recipe senet154 --warmup-steps 500 --weight-decay-on weights --augment imagenet-strong --dry-run --json
+expect 0 train --recipe senet154 --warmup-steps 500 --weight-decay-on weights --augment imagenet-strong --mixup 0.2 --dry-run --json
 has 500 warmup_steps
 has "--weight-decay-on" sources decay_gamma
 has "--augment" sources augment.rotate
+has "--mixup" sources augment.mixup
+has default sources augment.cutmix
 has 0 decay_gamma
 refuse 64 "micro-batch 32 does not divide batch size 100" train --recipe imagenet --batch-size 100 --dry-run
 refuse 64 "unknown model" train --recipe imagenet --model se_lenet --dry-run
