@@ -249,6 +249,26 @@ static void squeeze_and_its_gradient(void **state)
     }
 }
 
+/* Few different values, so that the maximum is found in several pixels. */
+static void squeeze_by_maximum(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+    {
+        vector_case c = make("squeeze_max", SN_OP_squeeze_max, pooled(m), 1, m);
+        c.absolute = 1;
+        c.error_per_term = 0; /* exact */
+        c.levels[0] = 8;
+        check_both(&c, false, 1);
+        /* z is drawn apart from x: some channels have their "maximum" in several pixels, some in none */
+        c = make("squeeze_max_grad", SN_OP_squeeze_max_grad, *m, 3, (sn_shape[]){pooled(m), *m, pooled(m)});
+        c.absolute = 1;
+        c.error_per_term = 1e-7; /* dz is rounded to float */
+        c.levels[1] = c.levels[2] = 8;
+        check_both(&c, true, 2);
+    }
+}
+
 static void scale_and_its_gradients(void **state)
 {
     (void)state;
@@ -324,7 +344,7 @@ int main(void)
         cmocka_unit_test(activations_and_slopes),   cmocka_unit_test(sums_and_products),
         cmocka_unit_test(branches_are_mixed),       cmocka_unit_test(maps_are_converted),
         cmocka_unit_test(conversion_rounds_as_the_plain_one), cmocka_unit_test(squeeze_and_its_gradient),
-        cmocka_unit_test(scale_and_its_gradients),  cmocka_unit_test(shortcuts_are_subsampled),
+        cmocka_unit_test(squeeze_by_maximum),       cmocka_unit_test(scale_and_its_gradients),  cmocka_unit_test(shortcuts_are_subsampled),
         cmocka_unit_test(pictures_are_normalized),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,12 +85,16 @@ static sn_graph *lower(const network *n, const sn_graph *graph)
     return lowered;
 }
 
-/* More than one pixel, of images: not weights, nor the two rows of statistics. */
-static bool is_map(const sn_node *node)
+/* Whether the node is computed from pictures, not from parameters alone. */
+static bool sees_pictures(const sn_graph *graph, const sn_node *node)
 {
-    bool weights = node->op == SN_OP_param || node->op == SN_OP_bn_fold_weight, statistics = node->op == SN_OP_bn_pack;
-    return !weights && !statistics && node->op != SN_OP_input && node->shape.h * node->shape.w > 1;
+    if (node->op == SN_OP_input) return true;
+    for (int k = 0; k < node->inputs_count; k++)
+        if (node->inputs[k] != SN_NONE && sees_pictures(graph, &graph->nodes[node->inputs[k]])) return true;
+    return false;
 }
+
+static bool is_map(const sn_node *node) { return node->op != SN_OP_input && node->shape.h * node->shape.w > 1; }
 
 static void maps_are_narrow_and_vectors_real(void **state)
 {
@@ -100,7 +104,7 @@ static void maps_are_narrow_and_vectors_real(void **state)
         for (size_t i = 0; i < graph->nodes_count; i++) {
             const sn_node *node = &lowered->nodes[i];
             const char *title = node->name ? node->name : sn_op_of(node->op)->name;
-            if (is_map(node) && node->dtype != SN_BF16) fail_msg("%s: the map %s is not bf16", n->name, title);
+            if (is_map(node) && sees_pictures(lowered, node) && node->dtype != SN_BF16) fail_msg("%s: the map %s is not bf16", n->name, title);
             if ((node->op == SN_OP_squeeze_avg || node->op == SN_OP_squeeze_max) && node->dtype != SN_REAL)
                 fail_msg("%s: the squeeze %s is narrow", n->name, title);
         }

@@ -6,6 +6,7 @@
  * Memory: forward reads x once and writes y once; backward adds to dx while it is in the cache.
  */
 #include "cpu/kernels/copy.h"
+#include "cpu/kernels/maximum.h"
 
 enum { TASKS = 4, FEWEST_CHANNELS = 64 }; /* backward: a few images are cut into pieces of some cache lines a pixel */
 
@@ -59,21 +60,6 @@ static pool_plan plan_of(const sn_kernel_call *call)
 
 /* ---- forward ---- */
 
-/* The larger of both; a NaN in either wins, so that a diverged run shows. */
-SN_INLINE vf larger(vf a, vf b)
-{
-#if SN_VECTOR_FLOATS == 16
-    return (vf)_mm512_mask_max_ps((__m512)a, _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_ORD_Q), (__m512)a, (__m512)b);
-#elif SN_VECTOR_FLOATS == 8
-    return (vf)_mm256_blendv_ps(_mm256_max_ps((__m256)a, (__m256)b), (__m256)a, _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q));
-#elif defined(__aarch64__)
-    return (vf)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
-#else
-    vi take = (b > a) | (b != b);
-    return (vf)((take & (vi)b) | (~take & (vi)a));
-#endif
-}
-
 /* y = the pooled window whose first cell is at x. */
 SN_INLINE void pool_window(const stored *x, ptrdiff_t row, int64_t channels, stored *y, int64_t rows, int64_t cols, bool max,
                            float share)
@@ -86,7 +72,7 @@ SN_INLINE void pool_window(const stored *x, ptrdiff_t row, int64_t channels, sto
                 if (i == 0 && j == 0) continue;
                 vf cell = vs_load_n(x + i * row + j * channels + c, lanes);
                 if (max)
-                    total = larger(total, cell);
+                    total = vf_larger(total, cell);
                 else
                     total += cell;
             }
