@@ -62,8 +62,7 @@ static bool parse_word(const char *word, sn_augment *augment)
            numbered(word, "cutout", LARGEST_CUTOUT, &augment->cutout);
 }
 
-/* What --augment has words for gives way to what it says; "none" ends everything. */
-static senet_status parse_augment(const char *text, sn_augment *augment)
+senet_status cli_augment_parse(const char *text, sn_augment *augment)
 {
     const sn_augment before = *augment;
     *augment = (sn_augment){0};
@@ -116,7 +115,7 @@ static senet_status parse_randaugment(const char *text, sn_augment *augment)
 
 senet_status cli_augment_apply(const cli_arguments *a, sn_augment *augment)
 {
-    if (cli_given(a, "augment")) SN_RETURN_IF_FAILED(parse_augment(cli_text(a, "augment"), augment));
+    if (cli_given(a, "augment")) SN_RETURN_IF_FAILED(cli_augment_parse(cli_text(a, "augment"), augment));
     if (cli_given(a, "randaugment")) SN_RETURN_IF_FAILED(parse_randaugment(cli_text(a, "randaugment"), augment));
     if (cli_given(a, "random-erasing")) augment->erase = cli_real(a, "random-erasing");
     if (cli_given(a, "erase-fill")) augment->erase_fill = (sn_erase_fill)cli_choice(a, "erase-fill");

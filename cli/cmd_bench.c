@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "base/json.h"
+#include "bench_data.h"
 #include "bench_job.h"
 #include "cpu/cpu.h"
 #include "graph/lower.h"
@@ -13,6 +14,7 @@
 #include "report.h"
 #include "test_weights.h"
 #include "train/clock.h"
+#include "train/config.h"
 #include "verbs.h"
 
 enum { WARM_UP_RUNS = 3, FEWEST_RUNS = 5, MOST_RUNS = 1000000 };
@@ -213,6 +215,7 @@ static int run(const cli_arguments *arguments)
     int64_t height, width;
     senet_status status;
     double begin = sn_seconds_now(), cold_start;
+    if (cli_given(arguments, "data")) return cli_finish(bench_data_run(arguments));
     SN_TRY(cli_open_network(arguments, &model), cleanup);
     if (!cli_text(arguments, "weights")) {
         double filling = sn_seconds_now(); /* stands for a file; does not count */
@@ -243,8 +246,25 @@ static const cli_option options[] = {
      .metavar = "SIDE|HxW",
      .least = 1,
      .most = 16384,
-     .usual = "the network's own",
+     .usual = "the network's own; with --data 224",
      .help = "input in pixels"},
+    {.name = "data",
+     .type = CLI_TEXT,
+     .metavar = "DATA",
+     .help = "no network: how fast these pictures become training batches (of 64, without --batch-size)"},
+    {.name = "augment",
+     .type = CLI_TEXT,
+     .metavar = "HOW",
+     .standard = "imagenet",
+     .help = "with --data: what happens to a picture, as train --augment says it"},
+    {.name = "interpolation",
+     .type = CLI_CHOICE,
+     .metavar = "FILTER",
+     .choices = SN_INTERPOLATION_WORDS,
+     .standard = "pil-bilinear",
+     .help = "with --data: how photographs are resized"},
+    {.name = "fast-decode", .type = CLI_FLAG, .help = "with --data: decode large JPEGs at a reduced size"},
+    CLI_OPTION_WORKERS,
     CLI_OPTION_BATCH("1"),
     {.name = "runs", .type = CLI_INTEGER, .metavar = "N", .least = 1, .most = MOST_RUNS, .help = "time exactly N runs"},
     {.name = "seconds",
@@ -267,6 +287,7 @@ static const cli_example examples[] = {
     {"senet bench se_cifar_resnet20", "Latency of one picture"},
     {"senet bench se_cifar_resnet20 --batch-size 8 --threads 2 --layers", "Where the time goes with a batch of 8"},
     {"senet bench se_cifar_resnet110 --train --batch-size 128 --json", "Images a second in training, for a program"},
+    {"senet bench --data folder:imagenet --workers 2", "Pictures a second that two threads decode, crop and resize to 224"},
     {"SENET_ISA=avx2 senet bench se_cifar_resnet20", "With a smaller instruction set"},
     {NULL, NULL},
 };
@@ -282,7 +303,9 @@ const cli_verb cli_bench = {
         "multiply-add of convolutions and linear layers) follow from the median. Beside them: what the processor's cores "
         "could do at most, the time from opening the weights to the first answer (without --weights, the time for "
         "making some does not count), and the memory of weights as stored and as laid out for the kernels, of "
-        "activations, and of the whole process.",
+        "activations, and of the whole process.\n\n"
+        "With --data it times the loader instead: pictures read, decoded and prepared by --workers threads, and nothing "
+        "else, for --seconds.",
     .options = options,
     .examples = examples,
     .run = run,

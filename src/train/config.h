@@ -11,6 +11,7 @@
 #define SN_SCHEDULE_WORDS "constant|step|plateau|cosine"
 #define SN_INIT_WORDS "he|torch|he-fan-out"
 #define SN_ON_BAD_WORDS "fail|skip|quarantine"
+#define SN_ERASE_FILL_WORDS "mean|black|noise"
 #define SN_INTERPOLATION_WORDS "bilinear|pil-bilinear|pil-bicubic"
 #define SN_ERASE_FILL_WORDS "mean|black|noise"
 #define SN_NORMALIZE_WORDS "data|imagenet|caffe|places365"

@@ -23,6 +23,18 @@ says "images/s"
 says "3x48x40"
 says "first answer after"
 
+# The loader alone.
+expect 0 bench --data synthetic:train=50,val=5 --augment cifar --size 32 --batch-size 10 --seconds 0 --workers 1 --json
+has data mode
+has 3x32x32 input
+has 10 images
+number images_per_second
+expect 0 bench --data synthetic:train=50,val=5 --seconds 0 --size 48x40
+says "batch 64, 2 workers"
+refuse 64 "--augment blur" bench --data synthetic --augment blur
+refuse 66 "nowhere" bench --data folder:nowhere
+refuse 64 "name no network with it" bench se_cifar_resnet8 --data synthetic
+
 refuse 64 "name a network" bench
 refuse 64 "unknown model 'nope'" bench nope
 # More memory than any machine has: refused before anything is computed, with what it would take.
