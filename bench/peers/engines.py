@@ -132,7 +132,7 @@ def pytorch(options, images):
         return pytorch_training(options, images)
     torch, network = load_torch(options)
     batch = torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
-    network.eval()
+    network.eval().requires_grad_(False)
     autocast = torch.autocast("cpu", torch.bfloat16) if options.precision == "bf16" else contextlib.nullcontext()
     with torch.no_grad(), autocast:
         if options.engine == "pytorch":

@@ -90,9 +90,12 @@ static inline void *narrow_run(const vector_case *given, const sn_kernel *kernel
 /* What rounding a value of this size to bf16 may change. */
 static inline double narrow_half_unit(double size) { return size > 0 ? ldexp(1, ilogb(size) - 8) : 0; }
 
-/* The error that summing in float may make of element i. */
+/* The error that summing in float may make of element i.  F(2x2, 3x3) where pairs of bf16 are multiplied rounds both factors to
+ * bf16, after transforms that may double the terms and mix the pixels around: 2 x (1/2 + 1/2) units of 1/256 of these terms
+ * and of some more of up to 1. */
 static inline double narrow_sum_error(const vector_case *c, const char *kernel, const double *terms, int64_t i)
 {
+    if (strstr(kernel, "winograd_f23_bf16__avx512_bf16")) return 2 * (fabs(terms[i]) + 9) / 256;
     return vector_growth(kernel) * c->error_per_term * (c->absolute > 0 ? c->absolute : fabs(terms[i]) + 1);
 }
 

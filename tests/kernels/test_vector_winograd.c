@@ -162,6 +162,37 @@ static void bias_residual_and_activation_are_joined(void **state)
             }
 }
 
+/* F(2x2, 3x3) on bf16 maps, where pairs are multiplied: root mean square of the error over that of the result, the output's own
+ * rounding to bf16 (1.7e-3) in it; docs/kernels.md. */
+static void pairs_of_bf16_round_as_promised(void **state)
+{
+    (void)state;
+    if (sn_cpu_isa() < SN_ISA_AVX512_BF16) skip();
+    static const winograd_shape layers[] = {{{1, 28, 28, 64}, 64, 1, 1, 1, 1}, {{1, 14, 14, 512}, 32, 1, 1, 1, 1}};
+    for (int i = 0; i < 2; i++) {
+        vector_case c = winograd_case(&layers[i], SN_OP_conv2d);
+        const char *refusal;
+        narrow_stored(&c.call, true, 1);
+        c.low[0] = 0, c.high[0] = 1;
+        double *want = narrow_run(&c, sn_cpu_candidates(SN_OP_conv2d, SN_DOUBLE, SN_ISA_BASELINE)[0], SN_DOUBLE, 2, false, -1, NULL, &refusal);
+        const sn_kernel *const *k = sn_cpu_candidates_on(SN_OP_conv2d, SN_BF16, SN_FLOAT, SN_ISA_AVX512_BF16);
+        while (*k && !strstr((*k)->name, "winograd_f23")) k++;
+        assert_non_null(*k);
+        uint16_t *got = narrow_run(&c, *k, SN_FLOAT, 2, false, -1, NULL, &refusal);
+        if (!got) fail_msg("%s", refusal);
+        double errors = 0, sizes = 0;
+        for (int64_t e = 0; e < sn_shape_elements(c.call.node.shape); e++) {
+            double error = (double)sn_bf16_to_float(got[e]) - want[e];
+            errors += error * error;
+            sizes += want[e] * want[e];
+        }
+        print_message("%s, %s: %.2g\n", (*k)->name, c.title, sqrt(errors / sizes));
+        assert_true(sqrt(errors / sizes) < 5e-3);
+        free(got);
+        free(want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +200,7 @@ int main(void)
         cmocka_unit_test(every_form_gives_the_gradient_of_the_input),
         cmocka_unit_test(the_adjoint_gives_the_gradient_of_the_weight),
         cmocka_unit_test(bias_residual_and_activation_are_joined),
+        cmocka_unit_test(pairs_of_bf16_round_as_promised),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

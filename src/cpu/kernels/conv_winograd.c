@@ -10,8 +10,10 @@
  * U, packed: [output channels / VF][point][input channel][VF], read as one or two streams.
  * M of one or two vectors of outputs: [point][tile][vectors][VF], consumed at once by the output transform, which adds bias and
  * residual and activates in registers.
- * Memory: the input is read (6/4)^2 = 2.25 or 4 times, mostly from cache, the output is written once.  U, V and M are float
- * whatever maps are stored as: the transforms would multiply a narrow type's rounding (docs/kernels.md).
+ * Memory: the input is read (6/4)^2 = 2.25 or 4 times, mostly from cache, the output is written once.
+ * On bf16 maps U, V and M of F(4x4, 3x3) are float, as its transforms would multiply a narrow type's rounding.  F(2x2, 3x3), whose
+ * transforms do not, rounds U and V to bf16 where the processor multiplies pairs of them: a pair of input channels then stands where
+ * a float does (docs/kernels.md).
  * Backward-data is the same convolution of dy with the weights turned by 180 degrees and transposed, pads 2 - pad.
  */
 #include "cpu/kernels/activate.h"
@@ -49,6 +51,23 @@ static void transform_weights(int tile, const vf g[9], float *u, int64_t stride)
         winograd_weights(2, g, u, stride);
 }
 
+/* The weights of VF outputs for input channel c into a panel u; the channels of a pair one after the other. */
+static void pack_channel(const winograd_plan *p, const vf g[9], float *u, int64_t c)
+{
+    if (!p->pairs) {
+        transform_weights(p->tile, g, u + c * VF, p->steps * VF);
+        return;
+    }
+    float row[MOST_POINTS * VF];
+    transform_weights(p->tile, g, row, VF);
+    for (int k = 0; k < p->points; k++) {
+        float *to = u + (k * p->steps + c / 2) * VF;
+        vu bits = __builtin_convertvector(vf_to_bf16(vf_load(row + k * VF)), vu), pair = bits;
+        if (c % 2) pair = bits << 16 | (vu)vf_load(to);
+        vf_store(to, (vf)pair);
+    }
+}
+
 static void pack_forward(void *context, int64_t index, int worker)
 {
     (void)worker;
@@ -56,11 +75,11 @@ static void pack_forward(void *context, int64_t index, int worker)
     const winograd_plan *p = &job->plan;
     int64_t panel = index / job->pieces, first = index % job->pieces * PACK_CHANNELS;
     int64_t last = sn_min64(p->in_c, first + PACK_CHANNELS), outs = sn_min64(VF, p->out_c - panel * VF);
-    float *u = job->packed + panel * p->points * p->in_c * VF;
+    float *u = job->packed + panel * p->points * p->steps * VF;
     for (int64_t c = first; c < last; c++) {
         vf g[9];
         for (int tap = 0; tap < 9; tap++) g[tap] = vf_load_n(job->weight + (tap * p->in_c + c) * p->out_c + panel * VF, outs);
-        transform_weights(p->tile, g, u + c * VF, p->in_c * VF);
+        pack_channel(p, g, u, c);
     }
 }
 
@@ -72,7 +91,7 @@ static void pack_backward(void *context, int64_t index, int worker)
     const winograd_plan *p = &job->plan;
     int64_t panel = index / job->pieces, first = index % job->pieces * PACK_CHANNELS;
     int64_t last = sn_min64(p->in_c, first + PACK_CHANNELS), outs = sn_min64(VF, p->out_c - panel * VF);
-    float *u = job->packed + panel * p->points * p->in_c * VF;
+    float *u = job->packed + panel * p->points * p->steps * VF;
     for (int64_t block = first; block < last; block += VF) {
         vf turned[9][VF]; /* by tap and input channel */
         int64_t ins = sn_min64(VF, last - block);
@@ -84,7 +103,7 @@ static void pack_backward(void *context, int64_t index, int worker)
         for (int64_t c = 0; c < ins; c++) {
             vf g[9];
             for (int tap = 0; tap < 9; tap++) g[tap] = turned[tap][c];
-            transform_weights(p->tile, g, u + (block + c) * VF, p->in_c * VF);
+            pack_channel(p, g, u, block + c);
         }
     }
 }
@@ -156,6 +175,28 @@ static void set_block(const winograd_run *run, int64_t index, int worker, winogr
 
 /* ---- input: V = B^T d B ---- */
 
+/* Two vectors of channels of a 4x4 patch as one of pairs; channels behind the last are zeros. */
+SN_INLINE void transform_pairs(const stored *const *pixels, int64_t channel, int64_t lanes, float *v, int64_t point)
+{
+    enum { POINTS = 16 };
+    float rows[2][POINTS * VF];
+    if (lanes >= 2 * VF) {
+        winograd_input(2, pixels, channel, VF, rows[0], VF);
+        winograd_input(2, pixels, channel + VF, VF, rows[1], VF);
+    } else {
+        winograd_input(2, pixels, channel, sn_min64(VF, lanes), rows[0], VF);
+        if (lanes > VF)
+            winograd_input(2, pixels, channel + VF, lanes - VF, rows[1], VF);
+        else
+            memset(rows[1], 0, sizeof rows[1]);
+    }
+    SN_UNROLL for (int k = 0; k < POINTS; k++) {
+        uint16_t *to = (uint16_t *)(void *)(v + k * point);
+        vf_store_bf16(to, vf_load(rows[0] + k * VF));
+        vf_store_bf16(to + VF, vf_load(rows[1] + k * VF));
+    }
+}
+
 SN_INLINE void transform_tile(const winograd_run *run, int tile, tile_place at, const stored *zeros, float *v, int64_t rows,
                               int64_t point)
 {
@@ -170,6 +211,10 @@ SN_INLINE void transform_tile(const winograd_run *run, int tile, tile_place at, 
             pixels[i * patch + j] = inside && x + j >= 0 && x + j < p->in_w ? line + (i * p->in_w + x + j) * p->in_c : zeros;
     }
     int64_t c = 0;
+    if (p->pairs) {
+        for (; c < p->in_c; c += 2 * VF) transform_pairs(pixels, c, p->in_c - c, v + c / 2 * rows, point);
+        return;
+    }
     for (; c + VF <= p->in_c; c += VF) winograd_input(tile, pixels, c, VF, v + c * rows, point);
     if (c < p->in_c) winograd_input(tile, pixels, c, p->in_c - c, v + c * rows, point);
 }
@@ -251,13 +296,17 @@ static void multiply_panels(const winograd_run *run, const winograd_block *b, in
     bool other = run->activation != SN_IDENTITY && run->activation != SN_RELU;
     void (*write)(const winograd_run *, tile_place, int64_t, const float *) =
         p->tile == 4 ? (other ? write_tile_4_other : write_tile_4) : (other ? write_tile_2_other : write_tile_2);
-    winograd_product product = {.channels = p->in_c, .u_panel = p->points * p->in_c * VF};
+    const winograd_table *products = &winograd_products;
+#if SN_PAIRS
+    if (p->pairs) products = &winograd_pair_products;
+#endif
+    winograd_product product = {.steps = p->steps, .u_panel = p->points * p->steps * VF};
     product.u = run->packed + panel * product.u_panel;
-    for (int k = 0; k < p->points; k++, product.u += p->in_c * VF)
+    for (int k = 0; k < p->points; k++, product.u += p->steps * VF)
         for (const row_group *g = b->groups; g < b->groups + b->groups_count; g++) {
             product.v = g->v + k * g->v_point;
             product.m = b->m + k * p->m_stride + g->start * vectors * VF;
-            winograd_products[vectors - 1][g->rows - 1](&product);
+            (*products)[vectors - 1][g->rows - 1](&product);
         }
     for (int64_t t = 0; t < b->tiles; t++)
         for (int64_t i = 0; i < vectors; i++)
@@ -272,7 +321,7 @@ static void run_task(void *context, int64_t index, int worker)
     winograd_block b;
     set_block(run, block, worker, &b);
     if (run->held[worker] != block) {
-        if (run->held[worker] < 0) memset(b.zeros, 0, (size_t)(p->blocks * VF) * sizeof(stored));
+        if (run->held[worker] < 0) memset(b.zeros, 0, (size_t)p->in_c * sizeof(stored));
         run->held[worker] = block;
         transform_block(run, &b);
     }

@@ -26,7 +26,9 @@ typedef struct winograd_plan {
     int64_t in_h, in_w, in_c, out_h, out_w, out_c;
     int64_t pad_top, pad_left;
     int64_t tiles_y, tiles_x, tiles;  /* of an image; of the batch */
-    int64_t blocks, panels;           /* input and output channels in vectors */
+    bool pairs;                       /* products are of pairs of bf16 */
+    int64_t steps;                    /* of a product: input channels, or pairs of them */
+    int64_t blocks, panels;           /* steps and output channels in vectors */
     int64_t block_tiles, tile_blocks; /* of a block; blocks */
     int64_t splits, split_panels;
     int64_t v_floats, m_stride, worker_floats;
@@ -42,12 +44,14 @@ static inline winograd_plan winograd_shape(const sn_kernel_call *call, int tile)
                        .pad_top = forward ? a->pad_top : 2 - a->pad_top,
                        .pad_left = forward ? a->pad_left : 2 - a->pad_left,
                        .tiles_y = sn_ceil_div(out.h, tile), .tiles_x = sn_ceil_div(out.w, tile),
-                       .blocks = sn_ceil_div(in.c, VF), .panels = sn_ceil_div(out.c, VF)};
+                       .panels = sn_ceil_div(out.c, VF), .pairs = SN_PAIRS && tile == 2};
+    p.steps = p.pairs ? sn_ceil_div(in.c, 2) : in.c;
+    p.blocks = sn_ceil_div(p.steps, VF);
     p.tiles = out.n * p.tiles_y * p.tiles_x;
     return p;
 }
 
-static inline size_t winograd_packed_floats(const winograd_plan *p) { return (size_t)(p->points * p->in_c * p->panels * VF); }
+static inline size_t winograd_packed_floats(const winograd_plan *p) { return (size_t)(p->points * p->steps * p->panels * VF); }
 
 /* Rows of tiles that the product takes at once in a block of so many tiles. */
 static inline int64_t winograd_group_rows(const winograd_plan *p, int64_t tiles)
@@ -89,24 +93,18 @@ static inline double winograd_cost(const sn_kernel_call *call, int tile)
 {
     const double macs_per_byte = 3.8, fewest_rows = 8; /* 115e9 multiply-adds/s, 30e9 bytes/s; see below */
     winograd_plan p = winograd_shape(call, tile);
-    double in = (double)(p.blocks * VF), out = (double)(p.panels * VF), tiles = (double)p.tiles;
+    double in = (double)(sn_ceil_div(p.in_c, VF) * VF), out = (double)(p.panels * VF), tiles = (double)p.tiles;
     double rows = tiles < fewest_rows ? fewest_rows : tiles; /* fewer do not fill the multipliers' pipelines */
-    double products = p.points * rows * (double)p.in_c * out;
-    double weights = p.points * (double)p.in_c * out * 4 * macs_per_byte;
-    double transforms = tiles * (tile == 4 ? 170 * in + 130 * out : 50 * in + 40 * out);
+    double products = p.points * rows * (double)p.steps * out;
+    double weights = p.points * (double)p.steps * out * 4 * macs_per_byte;
+    double transforms = tiles * (tile == 4 ? 170 * in + 130 * out : (p.pairs ? 60 : 50) * in + 40 * out);
     return transforms + (products > weights ? products : weights);
 }
 
-/* A direct product of bf16 multiplies twice as many values a cycle, where the processor can, and reads half the bytes of weights. */
-#if SN_STORED_BF16 && defined(__AVX512BF16__)
-#define DIRECT_PRODUCTS_A_STEP 2
-#else
-#define DIRECT_PRODUCTS_A_STEP 1
-#endif
-
+/* A direct product of pairs multiplies twice as many values a cycle, and reads half the bytes of weights. */
 static inline double direct_cost(const sn_kernel_call *call)
 {
-    const double macs_per_byte = 3.8, steps = 0.9 * DIRECT_PRODUCTS_A_STEP, weight_bytes = 4.0 / DIRECT_PRODUCTS_A_STEP;
+    const double macs_per_byte = 3.8, steps = 0.9 * STEP_VALUES, weight_bytes = 4.0 / STEP_VALUES;
     winograd_plan p = winograd_shape(call, 2);
     double taps = 9 * (double)p.in_c * (double)(p.panels * VF);
     double products = taps * (double)(call->node->shape.n * p.out_h * p.out_w) / steps, weights = taps * weight_bytes * macs_per_byte;

@@ -2,13 +2,14 @@
  *
  * Up to WIDE_ROWS tiles x two vectors of outputs, or TALL_ROWS x one, where a weight vector is read once for all tiles.  A step
  * (one input channel) loads the vectors of u and broadcasts one float per tile.  The weights are prefetched into the L2 cache far
- * ahead: for few tiles they stream from memory.  The sizes are literals of macro-made functions, because GCC puts only such
+ * ahead: for few tiles they stream from memory.  On bf16 maps, where the processor multiplies pairs of bf16, F(2x2, 3x3) has products
+ * of pairs: a float of v and u below is then two neighbouring channels in bf16.  The sizes are literals of macro-made functions, because GCC puts only such
  * accumulator arrays into registers.
  */
 #ifndef SN_CPU_KERNELS_CONV_WINOGRAD_TILES_H
 #define SN_CPU_KERNELS_CONV_WINOGRAD_TILES_H
 
-#include "cpu/kernels/vector.h"
+#include "cpu/kernels/conv_values.h"
 
 #if SN_VECTOR_REGISTERS == 32
 enum { WIDE_ROWS = 14, TALL_ROWS = 16 };
@@ -18,22 +19,27 @@ enum { WIDE_ROWS = 6, TALL_ROWS = 12 };
 enum { AHEAD = 256 }; /* steps from a load of weights to its prefetch */
 
 typedef struct winograd_product {
-    const float *v;    /* [channels / VF, rounded up][rows][VF] */
-    const float *u;    /* [channels][VF], of the first vector of outputs */
+    const float *v;    /* [steps / VF, rounded up][rows][VF]; a step is an input channel, or a pair of them */
+    const float *u;    /* [steps][VF], of the first vector of outputs */
     ptrdiff_t u_panel; /* floats from there to the second vector's */
-    int64_t channels;
+    int64_t steps;
     float *m;          /* [rows][vectors][VF] */
 } winograd_product;
 
-#define DEFINE_PRODUCT(ROWS, VECTORS)                                                                                \
-    static SN_NOINLINE void product_##ROWS##x##VECTORS(const winograd_product *p)                                    \
+SN_INLINE void add_float(vf *sum, const float *v, vf u) { *sum += *v * u; }
+#if SN_PAIRS
+SN_INLINE void add_pair(vf *sum, const float *v, vf u) { add_step(sum, (const conv_value *)(const void *)v, u); }
+#endif
+
+#define DEFINE_PRODUCT(NAME, ADD, ROWS, VECTORS)                                                                     \
+    static SN_NOINLINE void NAME##_##ROWS##x##VECTORS(const winograd_product *p)                                     \
     {                                                                                                                \
         vf sum[ROWS][VECTORS];                                                                                       \
         SN_UNROLL for (int i = 0; i < ROWS; i++)                                                                     \
             SN_UNROLL for (int k = 0; k < VECTORS; k++) sum[i][k] = (vf){0};                                         \
         const float *v = p->v, *u = p->u;                                                                            \
         const ptrdiff_t panel = p->u_panel;                                                                          \
-        for (int64_t left = p->channels; left > 0; left -= VF, v += ROWS * VF) {                                     \
+        for (int64_t left = p->steps; left > 0; left -= VF, v += ROWS * VF) {                                     \
             const float *end = v + (left < VF ? left : VF);                                                          \
             for (const float *x = v; x < end; x++, u += VF) {                                                        \
                 vf weight[VECTORS];                                                                                  \
@@ -42,54 +48,52 @@ typedef struct winograd_product {
                     __builtin_prefetch((const char *)(u + k * panel) + AHEAD * VF * sizeof(float), 0, 1);            \
                 }                                                                                                    \
                 SN_UNROLL for (int i = 0; i < ROWS; i++)                                                             \
-                    SN_UNROLL for (int k = 0; k < VECTORS; k++) sum[i][k] += x[i * VF] * weight[k];                  \
+                    SN_UNROLL for (int k = 0; k < VECTORS; k++) ADD(&sum[i][k], x + i * VF, weight[k]);              \
             }                                                                                                        \
         }                                                                                                            \
         SN_UNROLL for (int i = 0; i < ROWS; i++)                                                                     \
             SN_UNROLL for (int k = 0; k < VECTORS; k++) vf_store(p->m + (i * VECTORS + k) * VF, sum[i][k]);          \
     }
 
-#define DEFINE_PRODUCTS(ROWS) DEFINE_PRODUCT(ROWS, 1) DEFINE_PRODUCT(ROWS, 2)
-
-DEFINE_PRODUCTS(1)
-DEFINE_PRODUCTS(2)
-DEFINE_PRODUCTS(3)
-DEFINE_PRODUCTS(4)
-DEFINE_PRODUCTS(5)
-DEFINE_PRODUCTS(6)
 #if SN_VECTOR_REGISTERS == 32
-DEFINE_PRODUCTS(7)
-DEFINE_PRODUCTS(8)
-DEFINE_PRODUCTS(9)
-DEFINE_PRODUCTS(10)
-DEFINE_PRODUCTS(11)
-DEFINE_PRODUCTS(12)
-DEFINE_PRODUCTS(13)
-DEFINE_PRODUCTS(14)
-DEFINE_PRODUCT(15, 1)
-DEFINE_PRODUCT(16, 1)
+#define DEFINE_PRODUCTS(NAME, ADD, VECTORS)                                                                          \
+    DEFINE_PRODUCT(NAME, ADD, 1, VECTORS) DEFINE_PRODUCT(NAME, ADD, 2, VECTORS) DEFINE_PRODUCT(NAME, ADD, 3, VECTORS) \
+    DEFINE_PRODUCT(NAME, ADD, 4, VECTORS) DEFINE_PRODUCT(NAME, ADD, 5, VECTORS) DEFINE_PRODUCT(NAME, ADD, 6, VECTORS) \
+    DEFINE_PRODUCT(NAME, ADD, 7, VECTORS) DEFINE_PRODUCT(NAME, ADD, 8, VECTORS) DEFINE_PRODUCT(NAME, ADD, 9, VECTORS) \
+    DEFINE_PRODUCT(NAME, ADD, 10, VECTORS) DEFINE_PRODUCT(NAME, ADD, 11, VECTORS)                                    \
+    DEFINE_PRODUCT(NAME, ADD, 12, VECTORS) DEFINE_PRODUCT(NAME, ADD, 13, VECTORS) DEFINE_PRODUCT(NAME, ADD, 14, VECTORS)
+#define DEFINE_TALL_PRODUCTS(NAME, ADD) DEFINE_PRODUCT(NAME, ADD, 15, 1) DEFINE_PRODUCT(NAME, ADD, 16, 1)
+#define WIDE_LIST(NAME, VECTORS)                                                                                     \
+    NAME##_1x##VECTORS, NAME##_2x##VECTORS, NAME##_3x##VECTORS, NAME##_4x##VECTORS, NAME##_5x##VECTORS,              \
+        NAME##_6x##VECTORS, NAME##_7x##VECTORS, NAME##_8x##VECTORS, NAME##_9x##VECTORS, NAME##_10x##VECTORS,         \
+        NAME##_11x##VECTORS, NAME##_12x##VECTORS, NAME##_13x##VECTORS, NAME##_14x##VECTORS
+#define TALL_LIST(NAME) NAME##_15x1, NAME##_16x1
 #else
-DEFINE_PRODUCT(7, 1)
-DEFINE_PRODUCT(8, 1)
-DEFINE_PRODUCT(9, 1)
-DEFINE_PRODUCT(10, 1)
-DEFINE_PRODUCT(11, 1)
-DEFINE_PRODUCT(12, 1)
+#define DEFINE_PRODUCTS(NAME, ADD, VECTORS)                                                                          \
+    DEFINE_PRODUCT(NAME, ADD, 1, VECTORS) DEFINE_PRODUCT(NAME, ADD, 2, VECTORS) DEFINE_PRODUCT(NAME, ADD, 3, VECTORS) \
+    DEFINE_PRODUCT(NAME, ADD, 4, VECTORS) DEFINE_PRODUCT(NAME, ADD, 5, VECTORS) DEFINE_PRODUCT(NAME, ADD, 6, VECTORS)
+#define DEFINE_TALL_PRODUCTS(NAME, ADD)                                                                              \
+    DEFINE_PRODUCT(NAME, ADD, 7, 1) DEFINE_PRODUCT(NAME, ADD, 8, 1) DEFINE_PRODUCT(NAME, ADD, 9, 1)                  \
+    DEFINE_PRODUCT(NAME, ADD, 10, 1) DEFINE_PRODUCT(NAME, ADD, 11, 1) DEFINE_PRODUCT(NAME, ADD, 12, 1)
+#define WIDE_LIST(NAME, VECTORS)                                                                                     \
+    NAME##_1x##VECTORS, NAME##_2x##VECTORS, NAME##_3x##VECTORS, NAME##_4x##VECTORS, NAME##_5x##VECTORS, NAME##_6x##VECTORS
+#define TALL_LIST(NAME) NAME##_7x1, NAME##_8x1, NAME##_9x1, NAME##_10x1, NAME##_11x1, NAME##_12x1
 #endif
 
-/* winograd_products[vectors - 1][rows - 1] */
-static void (*const winograd_products[2][TALL_ROWS])(const winograd_product *) = {
-    {product_1x1, product_2x1, product_3x1, product_4x1, product_5x1, product_6x1, product_7x1, product_8x1, product_9x1,
-     product_10x1, product_11x1, product_12x1,
-#if SN_VECTOR_REGISTERS == 32
-     product_13x1, product_14x1, product_15x1, product_16x1
+/* A table is [vectors - 1][rows - 1]. */
+typedef void (*winograd_table[2][TALL_ROWS])(const winograd_product *);
+
+DEFINE_PRODUCTS(product, add_float, 1)
+DEFINE_PRODUCTS(product, add_float, 2)
+DEFINE_TALL_PRODUCTS(product, add_float)
+static const winograd_table winograd_products = {{WIDE_LIST(product, 1), TALL_LIST(product)}, {WIDE_LIST(product, 2)}};
+
+#if SN_PAIRS
+DEFINE_PRODUCTS(pair_product, add_pair, 1)
+DEFINE_PRODUCTS(pair_product, add_pair, 2)
+DEFINE_TALL_PRODUCTS(pair_product, add_pair)
+static const winograd_table winograd_pair_products = {{WIDE_LIST(pair_product, 1), TALL_LIST(pair_product)},
+                                                      {WIDE_LIST(pair_product, 2)}};
 #endif
-    },
-    {product_1x2, product_2x2, product_3x2, product_4x2, product_5x2, product_6x2,
-#if SN_VECTOR_REGISTERS == 32
-     product_7x2, product_8x2, product_9x2, product_10x2, product_11x2, product_12x2, product_13x2, product_14x2
-#endif
-    },
-};
 
 #endif
