@@ -9,7 +9,7 @@ PRODUCTS := senet senet_static senet_shared manual
 CONFIGURE = cmake -G Ninja -S . -B $(BUILD) $(CMAKE_FLAGS)
 SOURCES = $(shell git ls-files 'src/*.[ch]' 'cli/*.[ch]' 'include/*.h' 'tests/*.[ch]' 'bench/*.[ch]' 'examples/*.c')
 
-.PHONY: all help demo test asan tsan fuzz bench tidy format install clean
+.PHONY: all help demo test asan tsan arm64 fuzz bench tidy format install clean
 all: $(BUILD)/build.ninja
 	@cmake --build $(BUILD) -j $(JOBS) --target $(PRODUCTS)
 
@@ -19,6 +19,7 @@ help:
 	@echo "make test       the test suite"
 	@echo "make asan       the test suite under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make tsan       units and kernels under ThreadSanitizer (needs clang)"
+	@echo "make arm64      a build for arm64 in build-arm64, its kernels, gradients and networks tested in an emulator (Debian)"
 	@echo "make fuzz       every parser against random input, FUZZ_SECONDS=$(FUZZ_SECONDS) a parser (needs clang)"
 	@echo "make bench      the speed of the kernels and of whole networks on this machine"
 	@echo "make tidy       clang-tidy over the library and the program"
@@ -43,8 +44,8 @@ test:
 	@cmake --build $(BUILD) -j $(JOBS)
 	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -j 2
 
-asan tsan:
-	@./scripts/setup test
+asan tsan arm64:
+	@./scripts/setup $(if $(filter arm64,$@),arm64,test)
 	@cmake --preset $@ > /dev/null
 	@cmake --build --preset $@ -j $(JOBS)
 	@ctest --preset $@

@@ -5,7 +5,7 @@ function(manual_page page)
   set(output ${PROJECT_BINARY_DIR}/man/${page}.1)
   add_custom_command(OUTPUT ${output} DEPENDS senet COMMENT "Manual page ${page}(1)" VERBATIM
                      COMMAND sh -c "\"$@\" > ${page}.1.new && mv ${page}.1.new ${page}.1" sh
-                             $<TARGET_FILE:senet> ${ARGN} --man
+                             ${CMAKE_CROSSCOMPILING_EMULATOR} $<TARGET_FILE:senet> ${ARGN} --man
                      WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/man)
   set(SENET_PAGES ${SENET_PAGES} ${output} PARENT_SCOPE)
 endfunction()
