@@ -1,20 +1,23 @@
-/* conv_strassen.c - dense 1x1 convolution with stride 1, forward and backward-data, by one level of Strassen's multiplication: 7 products
- * of half the size in each direction instead of 8, an eighth fewer multiply-adds.
+/* conv_strassen.c - dense 1x1 convolution with stride 1, forward and backward-data, by one level of Strassen's multiplication:
+ * 7 products of half the size in each direction instead of 8, an eighth fewer multiply-adds.
  *
  * In Winograd's form, with the quarters of A (pixels x input channels), B (input x output channels) and C (the output):
  *
- *     S1 = A21 + A22    T1 = B12 - B11    P1 = A11 B11    P5 = S1 T1    C11 = P1 + P2 + bias..
- *     S2 = S1 - A11     T2 = B22 - T1     P2 = A12 B21    P6 = S2 T2    C12 = P1 + P6 + P5 + P3
- *     S3 = A11 - A21    T3 = B22 - B12    P3 = S4 B22     P7 = S3 T3    C21 = P1 + P6 + P7 - P4
- *     S4 = A12 - S2     T4 = T2 - B21     P4 = A22 T4                   C22 = P1 + P6 + P7 + P5
+ *     S1 = A21 + A22    T1 = B12 - B11    P1 = A11 B11    P5 = S1 T1    U2  = P1 + P6    C11 = P1 + P2
+ *     S2 = S1 - A11     T2 = B22 - T1     P2 = A12 B21    P6 = S2 T2    U3  = U2 + P7    C12 = U4 + P3
+ *     S3 = A11 - A21    T3 = B22 - B12    P3 = S4 B22     P7 = S3 T3    U4  = U2 + P5    C21 = U3 + P4
+ *     S4 = A12 - S2     T4 = B21 - T2     P4 = A22 T4                                    C22 = U3 + U4 - U2
+ *
+ * The quarters of the output hold what is summed: a tile of a product adds one of them to its sums in registers and is stored to
+ * another, and the last one of a quarter adds the residual, activates and sums the squeeze there as well (the table below).  What
+ * is left to do beside the products is S and C22.
  *
  * conv_strassen_plan.h has the halves and the cut of the work, conv_tiles.h the products' inner loops.  T and the bare quarters
  * of B are packed; a task takes a block of pixels and some panels of output channels:
  *
- *     S of the block                       4 of 7 factors; the others are read where they are
+ *     S of the block                       4 of 7 left factors; the others are read where they are
  *     for each panel, product and pass     the panel's weights in the L2 cache, fetched while those before are multiplied,
- *         for each tile of pairs           the sums in registers, the product in the L2 cache
- *     and then the panel's outputs         seven products become four tiles of outputs, with bias, residual, activation and squeeze
+ *         for each tile of pairs           what it adds in the L2 cache, fetched while it multiplies
  *
  * Memory: the input is read once per split (normally once), weights take 7/4 of their bytes, the output is written once.
  * After Strassen, Gaussian elimination is not optimal, 1969, and Winograd, On multiplication of 2x2 matrices, 1971.
@@ -25,7 +28,7 @@
 #include "cpu/kernels/squeeze_sums.h"
 #include "cpu/kernels/transpose.h"
 
-/* ---- scratch memory: the workers' S and products, the block whose S each of them has, then the sums of the squeeze ---- */
+/* ---- scratch memory: the workers' S and staged outputs, the block whose S each of them has, then the sums of the squeeze ---- */
 
 static size_t workers_bytes(const strassen_plan *p, int threads)
 {
@@ -67,11 +70,11 @@ typedef struct pack_job {
     float *packed;
 } pack_job;
 
-/* The seven right factors of one vector of outputs, `stride` apart. */
+/* The right factors of one vector of outputs in the order of the products (below), `stride` apart. */
 SN_INLINE void store_factors(float *to, int64_t stride, vf b11, vf b12, vf b21, vf b22)
 {
     vf t1 = b12 - b11, t2 = b22 - t1;
-    vf factors[STRASSEN_PRODUCTS] = {b11, b21, b22, t2 - b21, t1, t2, b22 - b12};
+    vf factors[STRASSEN_PRODUCTS] = {b11, t2, b21, b22 - b12, t1, b22, b21 - t2};
     SN_UNROLL for (int i = 0; i < STRASSEN_PRODUCTS; i++) vf_store(to + i * stride, factors[i]);
 }
 
@@ -149,7 +152,7 @@ typedef struct strassen_block {
     int64_t pairs, seconds;        /* pairs, and how many of them have a second pixel */
     int64_t pixel;                 /* the first, in the batch */
     int64_t image, index;          /* index within the image */
-    float *sums, *products;
+    float *sums, *staged;
 } strassen_block;
 
 static strassen_block block_at(const strassen_run *run, int64_t index, int worker)
@@ -158,17 +161,17 @@ static strassen_block block_at(const strassen_run *run, int64_t index, int worke
     strassen_block b = {.image = index / p->blocks, .index = index % p->blocks};
     int64_t first = b.index * p->block_pairs;
     b.pairs = sn_min64(p->block_pairs, p->pairs - first);
-    b.seconds = sn_min64(b.pairs, p->pixels / 2 - first);
-    b.pixel = b.image * p->pixels + 2 * first;
+    b.seconds = sn_min64(b.pairs, p->pixels - p->pairs - first);
+    b.pixel = b.image * p->pixels + first;
     b.sums = run->scratch + worker * p->worker_floats;
-    b.products = b.sums + STRASSEN_SUMS * p->sum_floats;
+    b.staged = b.sums + STRASSEN_SUMS * p->sum_floats;
     return b;
 }
 
 /* S1 to S4 of a pair; `second` tells whether there is a second pixel. */
 SN_INLINE void sum_pair(const strassen_plan *p, const float *one, bool second, float *to)
 {
-    const float *two = one + p->in_c;
+    const float *two = one + p->pairs * p->in_c;
     for (int64_t k = 0; k < p->half_in; k += VF) {
         int64_t lanes = p->half_in - k;
         vf a11 = vf_load_n(one + k, lanes), a12 = vf_load_n(one + k + p->half_in, lanes), a21 = {0}, a22 = {0};
@@ -186,162 +189,258 @@ static SN_NOINLINE void sum_block(const strassen_run *run, const strassen_block 
 {
     const strassen_plan *p = &run->plan;
     const float *in = run->in + b->pixel * p->in_c;
-    for (int64_t i = 0; i < b->seconds; i++) sum_pair(p, in + 2 * i * p->in_c, true, b->sums + i * p->sum_stride);
-    if (b->seconds < b->pairs) sum_pair(p, in + 2 * b->seconds * p->in_c, false, b->sums + b->seconds * p->sum_stride);
+    for (int64_t i = 0; i < b->seconds; i++) sum_pair(p, in + i * p->in_c, true, b->sums + i * p->sum_stride);
+    if (b->seconds < b->pairs) sum_pair(p, in + b->seconds * p->in_c, false, b->sums + b->seconds * p->sum_stride);
 }
 
 /* ---- outputs ---- */
 
-/* Rows of the products of one panel that become outputs. */
-typedef struct strassen_outputs {
-    const float *products;  /* P1 of the first pair */
-    int64_t product_floats; /* to the next product */
-    int64_t width, half_out, out_c;
-    int64_t rows, seconds;  /* pairs, and how many of them have a second pixel */
-    const float *bias;      /* of the panel, NULL: none */
-    const float *residual;  /* like out, or NULL */
-    float *out;             /* the first pixel, the panel's first channel */
-    float *squeeze;         /* NULL, or sums over pixels: what is stored is added to them */
-    int64_t lanes;          /* channels from the panel's first on */
-    sn_activation activation;
-} strassen_outputs;
+/* A panel of a block. */
+typedef struct strassen_target {
+    const strassen_run *run;
+    const strassen_block *block;
+    strassen_panel panel;
+    int64_t lanes;   /* output channels from the panel's first on; those of the second half begin at half_out */
+    float *squeeze;  /* NULL, or the block's sums from the panel's first channel on */
+    float bias[PANEL], other_bias[PANEL]; /* of the first half; what the second half's has more */
+    const float *next[2]; /* the pixels of the next block that are still to be fetched, first and second ones */
+    int64_t next_floats[2];
+} strassen_target;
 
-SN_INLINE vf finish(const strassen_outputs *o, vf value, int64_t at, int64_t lanes)
+/* Some pairs of it: where the quarters of their outputs are while they are summed.  Staged: not in the output, as second pixels or
+ * channels are missing. */
+typedef struct strassen_place {
+    int64_t row, rows;
+    bool staged;
+    float *quarter[4];
+    ptrdiff_t pixel; /* floats from a pair to the next */
+} strassen_place;
+
+enum { C11, C12, C21, C22 };
+
+static int64_t first_output(const strassen_target *t, int64_t row)
 {
-    if (o->residual) value += vf_load_n(o->residual + at, lanes);
-    if (o->activation != SN_IDENTITY) value = vf_at_least(value, (vf){0});
-    if (o->activation == SN_RELU6) value = vf_at_most(value, vf_all(6));
-    vf_store_n(o->out + at, value, lanes);
+    return (t->block->pixel + row) * t->run->plan.out_c + t->panel.out;
+}
+
+static int64_t quarter_offset(const strassen_plan *p, int quarter)
+{
+    return quarter / 2 * p->pairs * p->out_c + quarter % 2 * p->half_out;
+}
+
+static strassen_place place_of(const strassen_target *t, int64_t row, int64_t rows)
+{
+    const strassen_plan *p = &t->run->plan;
+    strassen_place place = {.row = row, .rows = rows};
+    place.staged = t->lanes < p->half_out + t->panel.width || row + rows > t->block->seconds;
+    place.pixel = place.staged ? t->panel.width : p->out_c;
+    for (int q = 0; q < 4; q++)
+        place.quarter[q] = place.staged ? t->block->staged + (q * p->block_pairs + row) * t->panel.width
+                                        : t->run->out + first_output(t, row) + quarter_offset(p, q);
+    return place;
+}
+
+/* What tiles can apply; the rest follows in activate(). */
+static sn_activation clamp_of_run(const strassen_run *run) { return clamp_is(run->activation) ? run->activation : SN_IDENTITY; }
+
+SN_INLINE vf finish(vf value, const float *residual, int64_t lanes, sn_activation activation)
+{
+    if (residual) value += vf_load_n(residual, lanes);
+    if (activation != SN_IDENTITY) value = vf_at_least(value, (vf){0});
+    if (activation == SN_RELU6) value = vf_at_most(value, vf_all(6));
     return value;
 }
 
-/* One vector of channels of each half: `one` and `two` of their lanes exist. */
-SN_INLINE void combine_vector(const strassen_outputs *o, int64_t channel, int64_t one, int64_t two)
+static inline void add_to_squeeze(float *squeeze, vf sum)
 {
-    vf bias_one = {0}, bias_two = {0}, sum_one = {0}, sum_two = {0};
-    if (o->bias) bias_one = vf_load_n(o->bias + channel, one);
-    if (o->bias && two > 0) bias_two = vf_load_n(o->bias + channel + o->half_out, two);
-    for (int64_t i = 0; i < o->rows; i++) {
-        vf product[STRASSEN_PRODUCTS];
-        const float *from = o->products + i * o->width + channel;
-        SN_UNROLL for (int k = 0; k < STRASSEN_PRODUCTS; k++) product[k] = vf_load(from + k * o->product_floats);
-        vf u2 = product[0] + product[5], u3 = u2 + product[6], u4 = u2 + product[4];
-        int64_t at = 2 * i * o->out_c + channel;
-        sum_one += finish(o, product[0] + product[1] + bias_one, at, one);
-        if (two > 0) sum_two += finish(o, u4 + product[2] + bias_two, at + o->half_out, two);
-        if (i >= o->seconds) continue;
-        at += o->out_c;
-        sum_one += finish(o, u3 - product[3] + bias_one, at, one);
-        if (two > 0) sum_two += finish(o, u3 + product[4] + bias_two, at + o->half_out, two);
-    }
-    if (!o->squeeze) return;
-    vf_store(o->squeeze + channel, vf_load(o->squeeze + channel) + sum_one);
-    float *squeeze_two = o->squeeze + channel + o->half_out;
-    if (two > 0) vf_store(squeeze_two, vf_load(squeeze_two) + sum_two);
+    vf_store(squeeze, vf_load(squeeze) + sum);
 }
 
-static SN_NOINLINE void combine(const strassen_outputs *o)
+/* C22 = U3 + U4 - U2, which lie in C21, C12 and C22. */
+static SN_NOINLINE void finish_last_quarter(const strassen_target *t, const strassen_place *place)
 {
-    for (int64_t c = 0; c < o->width; c += VF) {
-        int64_t one = sn_min64(VF, o->lanes - c), two = sn_min64(VF, o->lanes - o->half_out - c);
-        if (two == VF)
-            combine_vector(o, c, VF, VF);
-        else
-            combine_vector(o, c, one, two);
+    const strassen_run *run = t->run;
+    int64_t offset = quarter_offset(&run->plan, C22), pixel = place->pixel;
+    const float *residual = run->residual && !place->staged ? run->residual + first_output(t, place->row) + offset : NULL;
+    sn_activation activation = place->staged ? SN_IDENTITY : clamp_of_run(run);
+    for (int64_t c = 0; c < t->panel.width; c += VF) {
+        const float *u3 = place->quarter[C21] + c, *u4 = place->quarter[C12] + c;
+        float *y = place->quarter[C22] + c;
+        vf sum = {0};
+        for (int64_t i = 0; i < place->rows; i++) {
+            vf value = vf_load(u3 + i * pixel) + (vf_load(u4 + i * pixel) - vf_load(y + i * pixel));
+            value = finish(value, residual ? residual + i * pixel + c : NULL, VF, activation);
+            vf_store(y + i * pixel, value);
+            sum += value;
+        }
+        if (t->squeeze && !place->staged) add_to_squeeze(t->squeeze + run->plan.half_out + c, sum);
     }
 }
 
-/* The activations that are no single instruction, on what combine has written. */
-static void activate(const strassen_outputs *o, sn_activation activation)
+/* Staged outputs to their places, as far as those exist. */
+static void unstage(const strassen_target *t, const strassen_place *place)
 {
-    for (int64_t pixel = 0; pixel < o->rows + o->seconds; pixel++) {
-        float *row = o->out + pixel * o->out_c;
-        sn_activate_row(row, sn_min64(o->width, o->lanes), activation);
-        if (o->lanes > o->half_out) sn_activate_row(row + o->half_out, sn_min64(o->width, o->lanes - o->half_out), activation);
-    }
-}
-
-enum { COMBINED_PAIRS = 7 }; /* at a time: their products of 64 channels lie in the L1 cache */
-
-static void write_panel(const strassen_run *run, const strassen_block *b, const strassen_panel *panel)
-{
+    const strassen_run *run = t->run;
     const strassen_plan *p = &run->plan;
-    bool clamps = clamp_is(run->activation);
-    float *squeeze = squeeze_row(&run->squeeze, b->image, b->index);
-    strassen_outputs o = {.product_floats = p->product_floats, .width = panel->width, .half_out = p->half_out, .out_c = p->out_c,
-                          .bias = run->bias ? run->bias + panel->out : NULL, .squeeze = squeeze ? squeeze + panel->out : NULL,
-                          .lanes = p->out_c - panel->out, .activation = clamps ? run->activation : SN_IDENTITY};
-    for (int64_t c = 0; squeeze && c < panel->width; c += VF) {
-        vf_store(o.squeeze + c, (vf){0});
-        if (o.lanes > p->half_out + c) vf_store(o.squeeze + c + p->half_out, (vf){0});
+    sn_activation activation = clamp_of_run(run);
+    for (int q = 0; q < 4; q++) {
+        int64_t rows = sn_min64(place->rows, q < C21 ? place->rows : t->block->seconds - place->row);
+        int64_t first = first_output(t, place->row) + quarter_offset(p, q), channel = q % 2 * p->half_out;
+        for (int64_t c = 0; c < sn_min64(t->panel.width, t->lanes - channel); c += VF) {
+            int64_t lanes = sn_min64(VF, t->lanes - channel - c);
+            vf sum = {0};
+            for (int64_t i = 0; i < rows; i++) {
+                int64_t at = first + i * p->out_c + c;
+                vf value = vf_load(place->quarter[q] + i * place->pixel + c);
+                value = finish(value, run->residual ? run->residual + at : NULL, lanes, activation);
+                vf_store_n(run->out + at, value, lanes);
+                sum += value;
+            }
+            if (t->squeeze) add_to_squeeze(t->squeeze + channel + c, sum);
+        }
     }
-    for (int64_t row = 0; row < b->pairs; row += COMBINED_PAIRS) {
-        int64_t at = (b->pixel + 2 * row) * p->out_c + panel->out;
-        o.products = b->products + row * panel->width;
-        o.rows = sn_min64(COMBINED_PAIRS, b->pairs - row);
-        o.seconds = sn_min64(COMBINED_PAIRS, b->seconds - row);
-        o.out = run->out + at;
-        o.residual = run->residual ? run->residual + at : NULL;
-        combine(&o);
-        if (!clamps) activate(&o, run->activation);
+}
+
+/* The activations that are no single instruction, on what is written. */
+static void activate(const strassen_target *t)
+{
+    const strassen_plan *p = &t->run->plan;
+    for (int q = 0; q < 4; q++) {
+        int64_t rows = q < C21 ? t->block->pairs : t->block->seconds;
+        int64_t lanes = sn_min64(t->panel.width, t->lanes - q % 2 * p->half_out);
+        float *first = t->run->out + first_output(t, 0) + quarter_offset(p, q);
+        for (int64_t i = 0; i < rows && lanes > 0; i++) sn_activate_row(first + i * p->out_c, lanes, t->run->activation);
     }
+}
+
+/* What finish_last_quarter reads and the product before it does not. */
+static void fetch_quarter(const float *from, ptrdiff_t pixel, int64_t rows, int64_t width)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t c = 0; c < width; c += LINE_FLOATS) __builtin_prefetch(from + i * pixel + c);
 }
 
 /* ---- products ---- */
 
-/* The left factor of product `index`: its first row and the floats from a row to the next. */
-static const float *left_factor(const strassen_run *run, const strassen_block *b, int index, ptrdiff_t *stride)
+typedef enum strassen_left { S1, S2, S3, S4, A11, A12, A22 } strassen_left;
+
+/* quarter = addend + product, with the bias where that is one; or, where the addend is the quarter itself, its last value. */
+static const struct strassen_product {
+    strassen_left left;
+    int quarter, addend; /* addend: -1 for none */
+} products[STRASSEN_PRODUCTS] = {
+    {A11, C11, -1},  /* P1 */
+    {S2, C22, C11},  /* U2 = P1 + P6 */
+    {A12, C11, C11}, /* P1 + P2 */
+    {S3, C21, C22},  /* U3 = U2 + P7 */
+    {S1, C12, C22},  /* U4 = U2 + P5, and then C22 */
+    {S4, C12, C12},  /* U4 + P3 */
+    {A22, C21, C21}, /* U3 + P4 */
+};
+enum { PRODUCT_U4 = 4 };
+
+/* The first row of a left factor and the floats from a row to the next. */
+static const float *left_factor(const strassen_target *t, strassen_left left, ptrdiff_t *stride)
 {
-    const strassen_plan *p = &run->plan;
-    static const int sums[STRASSEN_PRODUCTS] = {-1, -1, 3, -1, 0, 1, 2}; /* which S, or a quarter of A: 11, 12, 22 */
-    const float *in = run->in + b->pixel * p->in_c;
-    *stride = sums[index] < 0 ? 2 * p->in_c : p->sum_stride;
-    if (sums[index] >= 0) return b->sums + sums[index] * p->sum_floats;
-    return in + (index == 0 ? 0 : index == 1 ? p->half_in : p->in_c + p->half_in);
+    const strassen_plan *p = &t->run->plan;
+    *stride = left <= S4 ? p->sum_stride : p->in_c;
+    if (left <= S4) return t->block->sums + left * p->sum_floats;
+    return t->run->in + t->block->pixel * p->in_c + (left == A22 ? p->pairs * p->in_c : 0) + (left == A11 ? 0 : p->half_in);
 }
 
-/* What write_panel needs comes into the cache meanwhile: a share of the lines of pairs [first, last) for each product. */
-static void fetch_outputs_of(const strassen_run *run, const strassen_block *b, const strassen_panel *panel, int64_t first, int64_t last,
-                             int product)
+/* What is added to a product's first pass, and what follows its last. */
+static void set_ends(const strassen_target *t, const strassen_place *place, int index, bool first, bool last, conv_tile *tile)
 {
-    const strassen_plan *p = &run->plan;
-    for (int64_t pair = first + product; pair < last; pair += STRASSEN_PRODUCTS)
-        for (int64_t pixel = 2 * pair; pixel < 2 * pair + 2; pixel++) {
-            int64_t at = (b->pixel + pixel) * p->out_c + panel->out;
-            for (int64_t c = 0; c < panel->width; c += LINE_FLOATS) {
-                __builtin_prefetch(run->out + at + c, 1);
-                __builtin_prefetch(run->out + at + c + p->half_out, 1);
-                if (!run->residual) continue;
-                __builtin_prefetch(run->residual + at + c, 0, 2);
-                __builtin_prefetch(run->residual + at + c + p->half_out, 0, 2);
-            }
-        }
+    static const float zeros[PANEL];
+    const struct strassen_product *product = &products[index];
+    const strassen_run *run = t->run;
+    int q = product->quarter;
+    bool ends = product->addend == q;
+    tile->y = place->quarter[q];
+    tile->y_pixel = place->pixel;
+    tile->residual = NULL;
+    tile->bias = NULL;
+    if (first && !ends) {
+        tile->bias = q == C11 ? t->bias : q == C12 ? t->other_bias : zeros;
+        if (product->addend >= 0) tile->residual = place->quarter[product->addend];
+    }
+    bool finishes = ends && last && !place->staged;
+    if (finishes && run->residual) tile->residual = run->residual + first_output(t, place->row) + quarter_offset(&run->plan, q);
+    tile->activation = finishes ? clamp_of_run(run) : SN_IDENTITY;
+    tile->squeeze = finishes && t->squeeze ? t->squeeze + q % 2 * run->plan.half_out : NULL;
+}
+
+/* A tile fetches a cache line a step: the weights that follow `w`, then, with the last panel, the next block's pixels. */
+static const float *fetched_by_tile(strassen_target *t, int64_t tile, int64_t parts, const float *w, int64_t steps)
+{
+    if (tile < parts) return w + steps * (t->panel.width + tile * LINE_FLOATS);
+    for (int half = 0; half < 2; half++) {
+        if (t->next_floats[half] <= 0) continue;
+        const float *next = t->next[half];
+        t->next[half] += steps * LINE_FLOATS;
+        t->next_floats[half] -= steps * LINE_FLOATS;
+        return next;
+    }
+    return w; /* nothing new */
 }
 
 /* One pass of one product of a panel; `w` are its weights, and `more` tells whether weights of the task follow. */
-static void multiply_pass(const strassen_run *run, const strassen_block *b, const strassen_panel *panel, int product, int64_t offset,
-                          const float *w, bool more)
+static void multiply_pass(strassen_target *t, int index, int64_t offset, const float *w, bool more)
 {
-    static const float zeros[PANEL];
     static const ptrdiff_t start = 0;
-    const strassen_plan *p = &run->plan;
-    conv_tile tile = {.x_offset = &start, .segments = 1, .length = sn_min64(p->chunk_length, p->half_in - offset), .w = w,
-                      .bias = offset == 0 ? zeros : NULL, .y_pixel = panel->width, .activation = SN_IDENTITY};
-    tile.x = left_factor(run, b, product, &tile.x_pixel);
-    const float *ahead = w + tile.length * panel->width;
-    int64_t parts = more ? sn_ceil_div(panel->width, LINE_FLOATS) : 0;
-    int64_t most = tile_rows[panel->width / VF - 1];
+    const strassen_plan *p = &t->run->plan;
+    const strassen_block *b = t->block;
+    int64_t width = t->panel.width;
+    conv_tile tile = {.x_offset = &start, .segments = 1, .length = sn_min64(p->chunk_length, p->half_in - offset), .w = w};
+    bool last = offset + tile.length == p->half_in;
+    tile.x = left_factor(t, products[index].left, &tile.x_pixel);
+    int64_t parts = more ? sn_ceil_div(width, LINE_FLOATS) : 0;
+    int64_t most = tile_rows[width / VF - 1];
     int64_t tiles = sn_ceil_div(b->pairs, most), size = b->pairs / tiles, larger = b->pairs % tiles;
     for (int64_t i = 0, row = 0; i < tiles; i++) {
-        int64_t rows = size + (i < larger), end = row + rows;
-        int64_t taken = product == 3 ? sn_min64(rows, b->seconds - row) : rows; /* P4 is of second pixels */
-        if (offset == 0) fetch_outputs_of(run, b, panel, row, end, product);
+        strassen_place place = place_of(t, row, size + (i < larger));
+        int64_t rows = products[index].left == A22 ? sn_min64(place.rows, b->seconds - row) : place.rows;
+        set_ends(t, &place, index, offset == 0, last, &tile);
         tile.at = row * tile.x_pixel + offset;
-        tile.y = b->products + product * p->product_floats + row * panel->width;
-        tile.ahead = i < parts ? ahead + i * tile.length * LINE_FLOATS : w;
-        if (taken > 0) conv_tiles[panel->width / VF - 1][taken - 1](&tile);
-        row = end;
+        tile.ahead = fetched_by_tile(t, i, parts, w, tile.length);
+        if (last && index == PRODUCT_U4) fetch_quarter(place.quarter[C21], place.pixel, place.rows, width);
+        if (rows > 0) conv_tiles[width / VF - 1][rows - 1](&tile);
+        if (last && index == PRODUCT_U4) finish_last_quarter(t, &place);
+        if (last && index == STRASSEN_PRODUCTS - 1 && place.staged) unstage(t, &place);
+        row += place.rows;
     }
+}
+
+static void start_panel(strassen_target *t, int64_t index)
+{
+    const strassen_run *run = t->run;
+    const strassen_plan *p = &run->plan;
+    t->panel = panel_at(p, index);
+    t->lanes = p->out_c - t->panel.out;
+    float *squeeze = squeeze_row(&run->squeeze, t->block->image, t->block->index);
+    t->squeeze = squeeze ? squeeze + t->panel.out : NULL;
+    for (int64_t c = 0; c < t->panel.width; c += VF) {
+        vf one = {0}, two = {0};
+        if (run->bias) one = load_lanes(run->bias + t->panel.out + c, t->lanes - c);
+        if (run->bias) two = load_lanes(run->bias + t->panel.out + p->half_out + c, t->lanes - p->half_out - c);
+        vf_store(t->bias + c, one);
+        vf_store(t->other_bias + c, two - one);
+        if (t->squeeze && t->lanes > c) vf_store(t->squeeze + c, (vf){0});
+        if (t->squeeze && t->lanes > p->half_out + c) vf_store(t->squeeze + p->half_out + c, (vf){0});
+    }
+}
+
+/* The next task's pixels: its worker is usually this one. */
+static void look_ahead(strassen_target *t, int64_t index)
+{
+    const strassen_run *run = t->run;
+    const strassen_plan *p = &run->plan;
+    if (index >= p->images * p->blocks) return;
+    strassen_block next = block_at(run, index, 0);
+    t->next[0] = run->in + next.pixel * p->in_c;
+    t->next[1] = t->next[0] + p->pairs * p->in_c;
+    t->next_floats[0] = next.pairs * p->in_c;
+    t->next_floats[1] = next.seconds * p->in_c;
 }
 
 static void compute_task(void *context, int64_t index, int worker)
@@ -353,15 +452,17 @@ static void compute_task(void *context, int64_t index, int worker)
     if (run->held[worker] != index % blocks) sum_block(run, &b);
     run->held[worker] = index % blocks;
     int64_t last = sn_min64(p->panels, (split + 1) * p->split_panels);
+    strassen_target target = {.run = run, .block = &b};
     for (int64_t k = split * p->split_panels; k < last; k++) {
-        strassen_panel panel = panel_at(p, k);
-        const float *w = run->packed + panel.packed;
+        start_panel(&target, k);
+        if (k + 1 == last) look_ahead(&target, index % blocks + 1);
+        const float *w = run->packed + target.panel.packed;
         for (int product = 0; product < STRASSEN_PRODUCTS; product++)
             for (int64_t offset = 0; offset < p->half_in; offset += p->chunk_length) {
                 bool more = k + 1 < last || product + 1 < STRASSEN_PRODUCTS || offset + p->chunk_length < p->half_in;
-                multiply_pass(run, &b, &panel, product, offset, w + (product * p->half_in + offset) * panel.width, more);
+                multiply_pass(&target, product, offset, w + (product * p->half_in + offset) * target.panel.width, more);
             }
-        write_panel(run, &b, &panel);
+        if (!clamp_is(run->activation)) activate(&target);
     }
 }
 

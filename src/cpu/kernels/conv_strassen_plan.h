@@ -1,8 +1,8 @@
-/* conv_strassen_plan.h - how a dense 1x1 convolution is cut for one level of Strassen's multiplication in Winograd's form, and whether
- * that is faster than multiplying directly: a model of shapes alone (docs/kernels.md).
+/* conv_strassen_plan.h - how a dense 1x1 convolution is cut for one level of Strassen's multiplication in Winograd's form, and
+ * whether that is faster than multiplying directly: a model of shapes alone (docs/kernels.md).
  *
- * A is the matrix of pixels x input channels, B of input x output channels.  Rows of A are halved by parity: pixels 2 i and 2 i + 1 of
- * an image are a pair, so what a pixel is joined with depends on the image alone, not on blocks or the batch.  Where the number of
+ * A is the matrix of pixels x input channels, B of input x output channels.  Pixel i of the first half of an image and pixel i of
+ * the second are a pair, so what a pixel is joined with depends on its image alone, not on blocks or the batch.  Where the number of
  * pixels is odd, the last pair's second pixel is missing and counts as zero.  Channels are halved in the middle; the first half of
  * the outputs is whole vectors.
  */
@@ -14,8 +14,8 @@
 enum {
     STRASSEN_PRODUCTS = 7,
     STRASSEN_SUMS = 4,      /* of pixels: S1 to S4 */
-    BLOCK_PAIRS = 98,       /* with 64 channels 175 KB of products */
-    HALF_FLOATS = 98 * 256  /* of a block, pairs x half the input channels: with the sums 700 KB, in an L2 of 1 MB */
+    BLOCK_PAIRS = 49,       /* seven register tiles */
+    HALF_FLOATS = 100 * 256 /* of a block, pairs x half the input channels: with the sums 700 KB, in an L2 of 1 MB */
 };
 
 typedef struct strassen_plan {
@@ -25,7 +25,6 @@ typedef struct strassen_plan {
     int64_t panels, splits, split_panels; /* panels of half_out; a task is a block and some panels */
     int64_t chunks, chunk_length;         /* passes of a product's sum, as in conv_plan.h */
     int64_t sum_stride, sum_floats;       /* of a row of a block's S, and of the whole */
-    int64_t product_floats;               /* of one of a block's seven products for a panel */
     int64_t worker_floats;
 } strassen_plan;
 
@@ -47,19 +46,18 @@ static inline strassen_plan strassen_plan_of(const sn_kernel_call *call)
     p.chunk_length = sn_ceil_div(p.half_in, p.chunks);
     p.sum_stride = sn_ceil_div(p.half_in, LINE_FLOATS) * LINE_FLOATS + LINE_FLOATS; /* rows in different cache sets */
     p.sum_floats = p.block_pairs * p.sum_stride;
-    p.product_floats = p.block_pairs * sn_min64(p.half_out, PANEL) + LINE_FLOATS;
-    p.worker_floats = STRASSEN_SUMS * p.sum_floats + STRASSEN_PRODUCTS * p.product_floats;
+    p.worker_floats = STRASSEN_SUMS * p.sum_floats + 4 * p.block_pairs * PANEL; /* and staged outputs */
     return p;
 }
 
 /* ---- whether it is faster ---- */
 
-/* The model's unit is a multiply-add near the machine's peak; a float of the input costs `pixel_sums` to be summed, one of the output
- * `combining` from seven products, or `storing` where it comes straight out of a sum: measured on layers of 64 to 2048 channels.
+/* The model's unit is a multiply-add near the machine's peak; a float of the input costs `pixel_sums` to be summed, one of the
+ * output `combining` from seven products, or `storing` where it comes straight out of a sum: measured on layers of 64 to 2048 channels.
  * Weights come from memory once, as in conv_winograd_plan.h, and training packs them for every step. */
 static inline bool strassen_pays(const sn_kernel_call *call)
 {
-    const double pixel_sums = 5, combining = 12.5, storing = 3.5, packing = 60, macs_per_byte = 3.8, least_gain = 0.02;
+    const double pixel_sums = 4, combining = 12, storing = 3.5, packing = 60, macs_per_byte = 3.8, least_gain = 0.03;
     strassen_plan p = strassen_plan_of(call);
     double in = (double)p.in_c, out = (double)p.out_c, pixels = (double)(p.images * p.pixels);
     double factors = STRASSEN_PRODUCTS * (double)(p.half_in * p.half_out);
