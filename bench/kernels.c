@@ -95,6 +95,7 @@ static const layer layers[] = {
     {28, 60, 3, 60, 1, 60, "shufflenet"},
     {28, 60, 1, 240, 1, 3, "shufflenet"},
     {7, 240, 1, 960, 1, 3, "shufflenet"},
+    {1, 4096, 1, 4096, 1, 1, "vgg-16"},
     {1, 64, 1, 4, 1, 1, "excitation"},
     {1, 64, 1, 10, 1, 1, "classifier"},
 };
@@ -200,9 +201,10 @@ static void bench_layers(const options *o)
                              (sn_conv_attrs){.stride = l->stride, .groups = l->groups, .pad_top = pad, .pad_left = pad,
                                              .pad_bottom = pad, .pad_right = pad});
             bool backward = ops[k] == SN_OP_conv2d_grad_input, weight = ops[k] == SN_OP_conv2d_grad_weight;
-            if (l->side > 1 && (l->in > 3 || backward)) c.inputs[0].dtype = o->map; /* the first layer reads floats */
-            if (l->side > 1 && weight) c.inputs[1].dtype = o->map;
-            if (l->side > 1 && !weight) c.node.dtype = o->map;
+            sn_dtype map = l->side > 1 || l->in == 4096 ? o->map : SN_REAL; /* vectors of the squeeze and the last layer are real */
+            c.inputs[0].dtype = l->in > 3 || backward ? map : SN_REAL;      /* and so are pictures */
+            if (weight) c.inputs[1].dtype = map;
+            if (!weight) c.node.dtype = map;
             int64_t side = (l->side + 2 * pad - l->kernel) / l->stride + 1;
             double macs = (double)(o->batch * side * side * l->out) * l->kernel * l->kernel * l->in / l->groups;
             char shape[96];

@@ -13,6 +13,10 @@ static const conv_shape shapes[] = {
     {{2, 8, 8, 64}, 3, 3, 64, 1, 1, 1, 1, 1, 1},
     {{3, 16, 16, 64}, 1, 1, 16, 1, 1, 0, 0, 0, 0},
     {{2, 16, 16, 64}, 1, 1, 128, 2, 1, 0, 0, 0, 0},
+    /* kernels that cover the map: the layers behind the last maps of a VGG */
+    {{3, 7, 7, 24}, 7, 7, 70, 1, 1, 0, 0, 0, 0},
+    {{17, 1, 1, 65}, 1, 1, 141, 1, 1, 0, 0, 0, 0},
+    {{1, 1, 1, 2100}, 1, 1, 33, 1, 1, 0, 0, 0, 0},
     /* odd sizes: maps, channels, so that pairs of values have no partner, borders */
     {{1, 1, 1, 1}, 1, 1, 1, 1, 1, 0, 0, 0, 0},
     {{1, 1, 1, 5}, 3, 3, 7, 1, 1, 1, 1, 1, 1},

@@ -208,10 +208,20 @@ static inline void conv_plan_flatten(conv_plan *p)
     if (together) p->images = 1;
 }
 
+/* A kernel that covers the map, as of a linear layer behind maps, is a 1x1 convolution of one pixel with all of its channels. */
+static inline void conv_plan_cover(const sn_conv_attrs *a, sn_shape *x, sn_shape *w)
+{
+    bool padded = a->pad_top || a->pad_left || a->pad_bottom || a->pad_right;
+    if (w->n != x->h || w->h != x->w || padded || a->stride != 1 || a->groups != 1) return;
+    *x = (sn_shape){x->n, 1, 1, x->h * x->w * x->c};
+    *w = (sn_shape){1, 1, x->c, w->c};
+}
+
 /* x (images, in_h, in_w, in_c), w (kh, kw, in_c / groups, out_c) -> y.  alike: what is summed over the blocks of an image has the
  * same bits in every batch. */
 static inline conv_plan conv_plan_forward(const sn_conv_attrs *a, sn_shape x, sn_shape w, sn_shape y, bool alike)
 {
+    conv_plan_cover(a, &x, &w);
     conv_plan p = {.images = x.n, .in_h = x.h, .in_w = x.w, .in_c = x.c, .out_h = y.h, .out_w = y.w, .out_c = y.c,
                    .groups = a->groups, .group_in = x.c / a->groups, .group_out = y.c / a->groups,
                    .kernel_w = w.h, .weight_out = w.c, .step = a->stride, .out_step = 1, .phases_count = 1,
@@ -228,6 +238,7 @@ static inline conv_plan conv_plan_forward(const sn_conv_attrs *a, sn_shape x, sn
 /* dy, w -> dx: dx(i) gathers dy((i + pad - k) / stride) for the k that divide evenly. */
 static inline conv_plan conv_plan_backward(const sn_conv_attrs *a, sn_shape dy, sn_shape w, sn_shape dx)
 {
+    conv_plan_cover(a, &dx, &w);
     conv_plan p = {.images = dy.n, .in_h = dy.h, .in_w = dy.w, .in_c = dy.c, .out_h = dx.h, .out_w = dx.w, .out_c = dx.c,
                    .groups = a->groups, .group_in = dy.c / a->groups, .group_out = dx.c / a->groups,
                    .kernel_w = w.h, .weight_out = w.c, .step = 1, .out_step = a->stride};
