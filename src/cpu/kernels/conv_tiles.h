@@ -46,17 +46,14 @@ SN_INLINE void fetch_outputs(const conv_tile *t, int pixels, int vectors)
         SN_UNROLL for (int c = 0; c < vectors * VF; c += LINE) __builtin_prefetch(t->residual + i * pixel + c, 0);
 }
 
-/* The last value of an odd segment has no partner: it is multiplied as a pair with 0, which its weight, too, has for one. */
+/* The last value of an odd segment has no partner: it is multiplied as a pair with 0, which its weight, too, has for one.  (Pairs
+ * are stored whole, as the broadcasts that follow read them whole.) */
 #if SN_PAIRS
 #define ADD_LAST_VALUE(PIXELS, VECTORS)                                                                              \
     if (t->length % STEP_VALUES) {                                                                                   \
-        conv_value last[PIXELS][STEP_VALUES];                                                                        \
-        SN_UNROLL for (int i = 0; i < PIXELS; i++)                                                                   \
-        {                                                                                                            \
-            last[i][0] = (i < 5 ? x0 : i < 10 ? x5 : x10)[i % 5 * pixel];                                            \
-            last[i][1] = 0;                                                                                          \
-        }                                                                                                            \
-        EACH_SUM(PIXELS, VECTORS) add_step(&sum[i][v], last[i], vf_load(w + v * VF));                                \
+        conv_pair last[PIXELS];                                                                                      \
+        SN_UNROLL for (int i = 0; i < PIXELS; i++) last[i] = (i < 5 ? x0 : i < 10 ? x5 : x10)[i % 5 * pixel];        \
+        EACH_SUM(PIXELS, VECTORS) add_value_pair(&sum[i][v], &last[i], vf_load(w + v * VF));                         \
         w += VECTORS * VF;                                                                                           \
     }
 #else

@@ -28,12 +28,20 @@ enum { NARROWS = 1 }; /* results may be rounded to `stored` */
 enum { NARROWS = 0 };
 #endif
 
+#if SN_PAIRS
+typedef uint32_t conv_pair __attribute__((aligned(2), may_alias)); /* the first value is the lower half */
+
+SN_INLINE void add_value_pair(vf *sum, const conv_pair *x, vf weight)
+{
+    __asm__("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(*sum) : "v"(weight), "m"(*x)); /* as in add_product */
+}
+#endif
+
 /* sum += the values of a step at x times a vector of their weights */
 SN_INLINE void add_step(vf *sum, const conv_value *x, vf weight)
 {
 #if SN_PAIRS
-    typedef uint32_t pair __attribute__((aligned(2), may_alias));
-    __asm__("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(*sum) : "v"(weight), "m"(*(const pair *)x)); /* as in add_product */
+    add_value_pair(sum, (const conv_pair *)x, weight);
 #else
     add_product(sum, x, weight);
 #endif
