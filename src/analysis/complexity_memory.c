@@ -20,14 +20,16 @@ static senet_status plan_program(const sn_graph *graph, int threads, sn_program_
 static senet_status plan_inference(const sn_spec *spec, const sn_build_options *options, int threads,
                                    sn_program_needs *needs)
 {
-    sn_graph *graph = NULL, *folded = NULL;
+    sn_graph *graph = NULL, *folded = NULL, *joined = NULL;
     senet_status status;
     SN_TRY(sn_model_build(spec, options, &graph), cleanup);
     SN_TRY(sn_graph_fold_batch_norm(graph, &folded), cleanup);
-    status = plan_program(folded, threads, needs);
+    SN_TRY(sn_graph_join_moves(folded, SENET_FP32, &joined), cleanup);
+    status = plan_program(joined, threads, needs);
 cleanup:
     sn_graph_destroy(graph);
     sn_graph_destroy(folded);
+    sn_graph_destroy(joined);
     return status;
 }
 

@@ -119,23 +119,25 @@ senet_status sn_model_build_inference(const senet_model *model, int64_t batch, i
                                 .width = width,
                                 .input = SN_INPUT_REAL,
                                 .no_fuse = true};
-    sn_graph *plain = NULL, *fused = NULL, *folded = NULL;
+    sn_graph *plain = NULL, *fused = NULL, *folded = NULL, *joined = NULL;
     senet_status status;
     *graph = NULL;
     SN_TRY(sn_model_build(&model->spec, &options, &plain), cleanup);
     SN_TRY(add_taps(plain, taps, taps_count), cleanup); /* before the passes, which keep outputs and drop other names */
     SN_TRY(sn_graph_fuse(plain, &fused), cleanup);
     SN_TRY(sn_graph_fold_batch_norm(fused, &folded), cleanup);
+    SN_TRY(sn_graph_join_moves(folded, model->precision, &joined), cleanup);
     if (model->precision == SENET_BF16)
-        status = sn_graph_lower_bf16(folded, graph);
+        status = sn_graph_lower_bf16(joined, graph);
     else {
-        *graph = folded;
-        folded = NULL;
+        *graph = joined;
+        joined = NULL;
     }
 cleanup:
     sn_graph_destroy(plain);
     sn_graph_destroy(fused);
     sn_graph_destroy(folded);
+    sn_graph_destroy(joined);
     return status;
 }
 

@@ -80,9 +80,11 @@ static sn_dtype storage_of(const sn_kernel_call *call)
 
 const char *sn_cpu_refusal(const sn_kernel *kernel, const sn_kernel_call *call)
 {
-    bool gated = call->node->op == SN_OP_conv2d && call->node->inputs_count > 4 && call->input_nodes[4];
-    if (gated && kernel->refuse && !(kernel->takes & SN_TAKES_GATE)) return "a gate";
-    return kernel->refuse ? kernel->refuse(call) : NULL;
+    const sn_node *node = call->node;
+    if (!kernel->refuse) return NULL;
+    if (node->op == SN_OP_conv2d && !(kernel->takes & SN_TAKES_GATE) && node->inputs_count > 4 && call->input_nodes[4]) return "a gate";
+    if (node->op == SN_OP_conv2d && !(kernel->takes & SN_SHUFFLES) && node->attrs.u.conv.shuffle > 1) return "a shuffle";
+    return kernel->refuse(call);
 }
 
 /* Why the kernel does not take one of the calls, or NULL. */

@@ -60,6 +60,7 @@ typedef struct sn_conv_attrs {
     int32_t pad_top, pad_left, pad_bottom, pad_right;
     sn_activation activation; /* applied to conv + bias + residual */
     sn_shape target;          /* gradient ops: shape of the tensor whose gradient this is */
+    int32_t shuffle;          /* > 1: then the output's channels are shuffled as by channel_shuffle of so many groups */
 } sn_conv_attrs;
 
 typedef struct sn_pool_attrs {
@@ -192,11 +193,12 @@ const sn_node *sn_autodiff_node(const sn_autodiff *ad, sn_id id);
  * squeeze's share of a gradient with the scale's.  For training and inference; drops what became dead. */
 senet_status sn_graph_fuse(const sn_graph *graph, sn_graph **fused);
 /* For inference: folds batch norm with running statistics, and constant factors, into the convolution (factors also into the
- * gate) before it, then joins activation and residual sum, and what sn_graph_join_moves joins. */
+ * gate) before it, then joins activation and residual sum. */
 senet_status sn_graph_fold_batch_norm(const sn_graph *graph, sn_graph **folded);
-/* For inference (moves.c): passes over memory that a convolution can do as it reads or writes become part of it.  A scale joins
- * the depthwise convolution behind it, a channel shuffle the convolution before it. */
-senet_status sn_graph_join_moves(const sn_graph *graph, sn_graph **joined);
+/* For inference, after that (moves.c): passes over memory that a convolution can do as it reads or writes become part of it.  A scale joins
+ * the depthwise convolution behind it, a channel shuffle the convolution before it, as far as there are kernels for it where maps
+ * will be stored in this precision. */
+senet_status sn_graph_join_moves(const sn_graph *graph, senet_precision precision, sn_graph **joined);
 /* Drops nodes that no output, gradient or effect needs. */
 senet_status sn_graph_drop_dead(const sn_graph *graph, sn_graph **pruned);
 

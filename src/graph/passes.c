@@ -58,7 +58,7 @@ static senet_status visit_fuse(sn_rewrite *rw, sn_id id, bool *done, sn_id *made
 
 senet_status sn_graph_fuse(const sn_graph *graph, sn_graph **fused)
 {
-    return sn_rewrite_graph(graph, visit_fuse, fused);
+    return sn_rewrite_graph(graph, visit_fuse, NULL, fused);
 }
 
 /* ---- inference: batch norm and factors into convolutions and gates ---- */
@@ -137,10 +137,5 @@ static senet_status visit_fold(sn_rewrite *rw, sn_id id, bool *done, sn_id *made
 
 senet_status sn_graph_fold_batch_norm(const sn_graph *graph, sn_graph **folded)
 {
-    sn_graph *joined = NULL;
-    *folded = NULL;
-    SN_RETURN_IF_FAILED(sn_rewrite_graph(graph, visit_fold, &joined));
-    senet_status status = sn_graph_join_moves(joined, folded);
-    sn_graph_destroy(joined);
-    return status;
+    return sn_rewrite_graph(graph, visit_fold, NULL, folded);
 }

@@ -47,9 +47,10 @@ static senet_status carry_over(sn_rewrite *rw)
 }
 
 /* visit may be NULL: copies; keep may be NULL: filters. */
-static senet_status walk(const sn_graph *from, sn_rewrite_visitor visit, const bool *keep, sn_graph **result)
+static senet_status walk(const sn_graph *from, sn_rewrite_visitor visit, const void *context, const bool *keep,
+                         sn_graph **result)
 {
-    sn_rewrite rw = {.from = from};
+    sn_rewrite rw = {.from = from, .context = context};
     senet_status status = sn_graph_create(from->batch, &rw.to);
     if (status != SENET_OK) return status;
     rw.map = malloc(from->nodes_count * sizeof *rw.map);
@@ -96,16 +97,16 @@ senet_status sn_graph_drop_dead(const sn_graph *graph, sn_graph **pruned)
         if (sn_op_of(node->op)->effect || node->op == SN_OP_param || node->op == SN_OP_input) live[i] = true;
         for (int k = 0; live[i] && k < node->inputs_count; k++) mark_live(node->inputs[k], live);
     }
-    senet_status status = walk(graph, NULL, live, pruned);
+    senet_status status = walk(graph, NULL, NULL, live, pruned);
     free(live);
     return status;
 }
 
-senet_status sn_rewrite_graph(const sn_graph *graph, sn_rewrite_visitor visit, sn_graph **result)
+senet_status sn_rewrite_graph(const sn_graph *graph, sn_rewrite_visitor visit, const void *context, sn_graph **result)
 {
     sn_graph *whole = NULL;
     *result = NULL;
-    SN_RETURN_IF_FAILED(walk(graph, visit, NULL, &whole));
+    SN_RETURN_IF_FAILED(walk(graph, visit, context, NULL, &whole));
     senet_status status = sn_graph_drop_dead(whole, result);
     sn_graph_destroy(whole);
     return status;

@@ -10,15 +10,16 @@
 typedef struct sn_rewrite {
     const sn_graph *from;
     sn_graph *to;
-    sn_id *map;    /* old node -> new node */
-    int32_t *uses; /* of an old node: consumers, plus one for being an output or a gradient */
+    sn_id *map;          /* old node -> new node */
+    int32_t *uses;       /* of an old node: consumers, plus one for being an output or a gradient */
+    const void *context; /* the visitor's own */
 } sn_rewrite;
 
 /* Appends what stands for old node `id` and sets *made, or leaves *done false to have the node copied. */
 typedef senet_status (*sn_rewrite_visitor)(sn_rewrite *rw, sn_id id, bool *done, sn_id *made);
 
 /* The graph as the visitor makes it, without dead nodes. */
-senet_status sn_rewrite_graph(const sn_graph *graph, sn_rewrite_visitor visit, sn_graph **result);
+senet_status sn_rewrite_graph(const sn_graph *graph, sn_rewrite_visitor visit, const void *context, sn_graph **result);
 
 /* The new node for an old one; SN_NONE for none. */
 sn_id sn_rewrite_mapped(const sn_rewrite *rw, sn_id old);

@@ -24,6 +24,8 @@ static senet_status infer_conv2d(const sn_graph *graph, sn_node *node)
     if (sn_input_of(graph, node, 2)) SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 2, sn_vector_shape(w.c)));
     if (sn_input_of(graph, node, 3)) SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 3, node->shape));
     if (sn_input_of(graph, node, 4)) SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 4, (sn_shape){x.n, 1, 1, x.c}));
+    if (a->shuffle > 1 && (w.c % a->shuffle || sn_input_of(graph, node, 3)))
+        return sn_fail(SENET_INTERNAL, "%s: %lld outputs in %d groups to shuffle", sn_node_title(node), (long long)w.c, a->shuffle);
     return SENET_OK;
 }
 

@@ -42,6 +42,15 @@ static senet_status apply_pass(senet_status (*pass)(const sn_graph *graph, sn_gr
     return SENET_OK;
 }
 
+static senet_status join_moves(const sn_network *network, sn_graph **graph)
+{
+    sn_graph *joined = NULL;
+    SN_RETURN_IF_FAILED(sn_graph_join_moves(*graph, network->options.precision, &joined));
+    sn_graph_destroy(*graph);
+    *graph = joined;
+    return SENET_OK;
+}
+
 /* running = (1 - 1) running + 1 batch. */
 static void take_statistics_whole(sn_graph *graph)
 {
@@ -61,8 +70,10 @@ static senet_status build_graph(const sn_network *network, int64_t batch, sn_gra
     } else if (network->options.statistics) {
         take_statistics_whole(*graph);
         SN_RETURN_IF_FAILED(apply_pass(sn_graph_fuse, graph));
-    } else
+    } else {
         SN_RETURN_IF_FAILED(apply_pass(sn_graph_fold_batch_norm, graph));
+        SN_RETURN_IF_FAILED(join_moves(network, graph));
+    }
     return network->options.precision == SENET_BF16 ? apply_pass(sn_graph_lower_bf16, graph) : SENET_OK;
 }
 

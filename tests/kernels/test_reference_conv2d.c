@@ -44,6 +44,17 @@ static void multiply_xy(void *context, int64_t x, int64_t w, int64_t y)
     t->result[w] += t->x[x] * t->y[y];
 }
 
+/* Channel i n + j of every pixel, n = channels / groups, goes to j groups + i. */
+static void shuffle(double *y, int64_t elements, int64_t channels, int64_t groups)
+{
+    double ordered[256];
+    assert_true(channels <= 256);
+    for (int64_t pixel = 0; pixel < elements; pixel += channels) {
+        for (int64_t k = 0; k < channels; k++) ordered[k] = y[pixel + k];
+        for (int64_t k = 0; k < channels; k++) y[pixel + k] = ordered[k % groups * (channels / groups) + k / groups];
+    }
+}
+
 static void forward(const reference_case *c, const void *const *inputs, double *y)
 {
     const double *bias = inputs[2], *residual = inputs[3], *gate = inputs[4];
@@ -57,6 +68,7 @@ static void forward(const reference_case *c, const void *const *inputs, double *
     for (int64_t i = 0; i < sn_shape_elements(c->output); i++)
         y[i] = activate(c->attrs.u.conv.activation,
                         y[i] + (bias ? bias[i % c->output.c] : 0) + (residual ? residual[i] : 0));
+    if (c->attrs.u.conv.shuffle > 1) shuffle(y, sn_shape_elements(c->output), c->output.c, c->attrs.u.conv.shuffle);
 }
 
 static void grad_input(const reference_case *c, const void *const *inputs, double *dx)
@@ -82,7 +94,15 @@ typedef struct layer {
 static const layer layers[] = {
     {"3x3", {2, 7, 5, 6}, 3, 3, 9, {1, 1, 1, 1, 1, 1, SN_IDENTITY}, false, false, false},
     {"3x3 stride 2, odd size", {3, 9, 7, 5}, 3, 3, 7, {2, 1, 1, 1, 1, 1, SN_RELU}, true, true, false},
-    {"3x3 stride 2 on even size: a border unseen", {1, 8, 6, 4}, 3, 3, 4, {2, 1, 1, 1, 0, 0, SN_IDENTITY}, true, false, false},
+    {"3x3 stride 2 on even size: a border unseen",
+     {1, 8, 6, 4},
+     3,
+     3,
+     4,
+     {2, 1, 1, 1, 0, 0, SN_IDENTITY},
+     true,
+     false,
+     false},
     {"7x7 stride 2, stem", {2, 15, 13, 3}, 7, 7, 16, {2, 1, 3, 3, 3, 3, SN_RELU}, true, false, false},
     {"1x1", {2, 4, 3, 17}, 1, 1, 66, {1, 1, 0, 0, 0, 0, SN_RELU6}, true, true, false},
     {"1x1 stride 2", {2, 5, 7, 8}, 1, 1, 3, {2, 1, 0, 0, 0, 0, SN_IDENTITY}, false, false, false},
@@ -92,6 +112,15 @@ static const layer layers[] = {
     {"depthwise, stride 2", {2, 6, 5, 13}, 3, 3, 13, {2, 13, 1, 1, 1, 1, SN_RELU}, false, false, false},
     {"depthwise behind a gate", {2, 6, 5, 13}, 3, 3, 13, {1, 13, 1, 1, 1, 1, SN_RELU}, true, false, true},
     {"dense behind a gate, with a residual", {3, 4, 5, 7}, 3, 3, 6, {1, 1, 1, 1, 1, 1, SN_IDENTITY}, false, true, true},
+    {"grouped 1x1, shuffled",
+     {2, 3, 4, 15},
+     1,
+     1,
+     12,
+     {.stride = 1, .groups = 3, .activation = SN_RELU, .shuffle = 3},
+     true,
+     false,
+     false},
     {"asymmetric pads", {1, 5, 4, 3}, 3, 2, 4, {1, 1, 2, 0, 1, 3, SN_IDENTITY}, false, false, false},
     {"1x7", {1, 3, 9, 4}, 1, 7, 5, {1, 1, 0, 3, 0, 3, SN_IDENTITY}, true, false, false},
     {"stride beyond the kernel", {2, 11, 10, 3}, 2, 2, 4, {4, 1, 0, 0, 0, 0, SN_IDENTITY}, false, false, false},

@@ -107,13 +107,34 @@ static void REF(conv2d_rows)(const sn_kernel_call *call, int64_t begin, int64_t 
     }
 }
 
+/* Pixels of the scratch memory to the output, channel i n + j to j G + i. */
+static void REF(shuffle_pixels)(const sn_kernel_call *call, int64_t begin, int64_t end)
+{
+    int64_t channels = call->node->shape.c, groups = call->node->attrs.u.conv.shuffle, each = channels / groups;
+    for (int64_t p = begin; p < end; p++) {
+        const real *from = (const real *)call->scratch + p * channels;
+        real *to = (real *)call->output + p * channels;
+        for (int64_t i = 0; i < groups; i++)
+            for (int64_t j = 0; j < each; j++) to[j * groups + i] = from[i * each + j];
+    }
+}
+
 static void REF(conv2d)(const sn_kernel_call *call)
 {
     sn_shape y = call->node->shape, w = call->input_nodes[1]->shape;
-    sn_ref_for(call, y.n * y.h, y.w * y.c * w.n * w.h * w.w, REF(conv2d_rows));
+    bool shuffles = call->node->attrs.u.conv.shuffle > 1;
+    sn_kernel_call in_order = *call;
+    if (shuffles) in_order.output = call->scratch;
+    sn_ref_for(&in_order, y.n * y.h, y.w * y.c * w.n * w.h * w.w, REF(conv2d_rows));
+    if (shuffles) sn_ref_for(call, sn_ref_pixels(y), y.c, REF(shuffle_pixels));
 }
 
-REF_KERNEL(conv2d, .run = REF(conv2d));
+static size_t REF(conv2d_scratch)(const sn_kernel_call *call)
+{
+    return call->node->attrs.u.conv.shuffle > 1 ? (size_t)sn_shape_elements(call->node->shape) * sizeof(real) : 0;
+}
+
+REF_KERNEL(conv2d, .run = REF(conv2d), .scratch_bytes = REF(conv2d_scratch));
 
 /* ---- gradient of the input; an item is an input row (n, iy) ---- */
 
