@@ -192,47 +192,42 @@ static void compute_rows(const depthwise_run *run, int64_t image, int64_t row, i
 
 /* ---- backward-data of stride 2 ---- */
 
-/* One vector of channels: what stays in registers. */
-typedef struct depthwise_block {
-    vf w[TAPS];
-    int64_t lanes; /* valid channels */
-    ptrdiff_t pixel; /* values from a pixel to the next */
-} depthwise_block;
-
-/* One row of dx behind stride 2: rows[k] is the row of dy that kernel row first_ky + 2 k leads to, NULL outside. */
-SN_INLINE void gather_row(const depthwise_plan *p, const depthwise_block *b, const stored *const rows[2], stored *dx,
-                          int rows_count, int first_ky)
+/* One row of dx, channels [channel, end): rows[k] is the row of dy that kernel row first_ky + 2 k leads to, NULL outside. */
+SN_INLINE void gather_row(const depthwise_run *run, const stored *const rows[2], stored *dx, int rows_count, int first_ky,
+                          int64_t channel, int64_t end)
 {
-    for (int64_t col = 0; col < p->out.w; col++, dx += b->pixel) {
+    const depthwise_plan *p = &run->plan;
+    for (int64_t col = 0; col < p->out.w; col++, dx += p->out.c) {
         int64_t shifted = col + p->left, u = shifted / 2;
-        vf sum = {0};
-        SN_UNROLL for (int k = 0; k < rows_count; k++) {
-            const vf *w = b->w + (first_ky + 2 * k) * 3;
-            if (!rows[k]) continue;
-            const stored *dy = rows[k] + u * b->pixel;
-            if (shifted % 2 != 0) {
-                if (u < p->in.w) sum += vs_load_n(dy, b->lanes) * w[1];
-            } else {
-                if (u < p->in.w) sum += vs_load_n(dy, b->lanes) * w[0];
-                if (u > 0 && u <= p->in.w) sum += vs_load_n(dy - b->pixel, b->lanes) * w[2];
+        bool odd = shifted % 2 != 0, at_u = u < p->in.w, before_u = !odd && u > 0 && u <= p->in.w;
+        for (int64_t c = channel; c < end; c += VF) {
+            int64_t lanes = sn_min64(VF, end - c);
+            vf sum = {0};
+            SN_UNROLL for (int k = 0; k < rows_count; k++) {
+                const float *w = run->packed + c * TAPS + (first_ky + 2 * k) * 3 * VF;
+                if (!rows[k]) continue;
+                const stored *dy = rows[k] + u * p->in.c + c;
+                if (at_u) sum += vs_load_n(dy, lanes) * vf_load(odd ? w + VF : w);
+                if (before_u) sum += vs_load_n(dy - p->in.c, lanes) * vf_load(w + 2 * VF);
             }
+            vs_store_n(dx + c, sum, lanes);
         }
-        vs_store_n(dx, sum, b->lanes);
     }
 }
 
-static void gather_rows(const depthwise_plan *p, const depthwise_block *b, const stored *dy, stored *dx, int64_t row0,
-                        int64_t row1)
+static void gather_rows(const depthwise_run *run, int64_t image, int64_t row0, int64_t row1, int64_t channel, int64_t end)
 {
+    const depthwise_plan *p = &run->plan;
+    const stored *dy = run->in + image * p->in.h * p->in.w * p->in.c;
     for (int64_t row = row0; row < row1; row++) {
         int64_t shifted = row + p->top, u = shifted / 2;
         const stored *rows[2] = {u < p->in.h ? dy + u * p->in.w * p->in.c : NULL,
-                                u > 0 && u <= p->in.h ? dy + (u - 1) * p->in.w * p->in.c : NULL};
-        stored *to = dx + row * p->out.w * p->out.c;
+                                 u > 0 && u <= p->in.h ? dy + (u - 1) * p->in.w * p->in.c : NULL};
+        stored *to = run->out + (image * p->out.h + row) * p->out.w * p->out.c;
         if (shifted % 2 != 0)
-            gather_row(p, b, rows, to, 1, 1);
+            gather_row(run, rows, to, 1, 1, channel, end);
         else
-            gather_row(p, b, rows, to, 2, 0);
+            gather_row(run, rows, to, 2, 0, channel, end);
     }
 }
 
@@ -247,12 +242,7 @@ static void depthwise_task(void *context, int64_t index, int worker)
     int64_t row0 = band * p->band_rows, row1 = sn_min64(p->out.h, row0 + p->band_rows);
     int64_t channel = split * p->blocks_each * VF, end = sn_min64(p->out.c, channel + p->blocks_each * VF);
     if (run->backward && p->stride == 2) {
-        for (; channel < end; channel += VF) {
-            depthwise_block b = {.lanes = sn_min64(VF, end - channel), .pixel = p->out.c};
-            for (int t = 0; t < TAPS; t++) b.w[t] = vf_load(run->packed + channel * TAPS + t * VF);
-            gather_rows(p, &b, run->in + image * p->in.h * p->in.w * p->in.c + channel,
-                        run->out + image * p->out.h * p->out.w * p->out.c + channel, row0, row1);
-        }
+        gather_rows(run, image, row0, row1, channel, end);
         return;
     }
     int64_t row = row0;
