@@ -72,6 +72,7 @@ static const sn_kernel *plain_kernel(sn_op_kind op, sn_dtype storage, sn_precisi
 static sn_dtype storage_of(const sn_kernel_call *call)
 {
     sn_dtype storage = sn_dtype_is_narrow(call->node->dtype) ? call->node->dtype : SN_REAL;
+    if (call->node->op == SN_OP_conv2d && call->node->attrs.u.conv.narrow_weights) storage = SN_BF16;
     for (int k = 0; k < call->node->inputs_count; k++)
         if (call->input_nodes[k] && sn_dtype_is_narrow(call->input_nodes[k]->dtype) && call->input_nodes[k]->dtype > storage)
             storage = call->input_nodes[k]->dtype;

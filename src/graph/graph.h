@@ -59,6 +59,7 @@ typedef struct sn_conv_attrs {
     int32_t stride, groups;
     int32_t pad_top, pad_left, pad_bottom, pad_right;
     sn_activation activation; /* applied to conv + bias + residual */
+    bool narrow_weights;      /* of a lowered graph: weights may be rounded to bf16 though input and output are real */
     sn_shape target;          /* gradient ops: shape of the tensor whose gradient this is */
     int32_t shuffle;          /* > 1: then the output's channels are shuffled as by channel_shuffle of so many groups */
 } sn_conv_attrs;

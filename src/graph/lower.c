@@ -15,6 +15,7 @@ typedef struct lowering {
     const sn_graph *from;
     sn_graph *to;
     sn_id *map; /* old node -> new node */
+    bool trains; /* weights change at every step: rounding them anew would cost more than it saves */
 } lowering;
 
 /* Ops that turn maps into maps of the same kind; the others (sums over pixels, gradients of weights, losses) write real values. */
@@ -72,6 +73,7 @@ static senet_status lower_node(lowering *l, sn_id id)
     sn_node *made = &l->to->nodes[l->map[id]];
     made->dtype = node->dtype; /* the shape rules hand on the inputs' type */
     made->dtype = dtype_of(l->to, made);
+    if (made->op == SN_OP_conv2d && made->dtype == SN_REAL && !l->trains) made->attrs.u.conv.narrow_weights = true;
     return SENET_OK;
 }
 
@@ -96,6 +98,7 @@ senet_status sn_graph_lower_bf16(const sn_graph *graph, sn_graph **lowered)
         status = sn_fail_memory(graph->nodes_count * sizeof *l.map, "a graph pass");
         goto cleanup;
     }
+    for (size_t i = 0; i < graph->params_count; i++) l.trains = l.trains || graph->params[i].gradient != SN_NONE;
     for (size_t i = 0; i < graph->nodes_count; i++) SN_TRY(lower_node(&l, (sn_id)i), cleanup);
     for (size_t i = 0; i < graph->outputs_count; i++) {
         sn_id real;

@@ -11,7 +11,8 @@
 const char *sn_precision_name(senet_precision precision);
 
 /* Activations and their gradients as bf16.  A convolution whose input is bf16, or the first one of a picture, writes bf16, and so does
- * what is computed from bf16 element by element; outputs are converted back to real. */
+ * what is computed from bf16 element by element; outputs are converted back to real.  Layers on vectors (excitations, classifiers) stay
+ * real but for their weights. */
 senet_status sn_graph_lower_bf16(const sn_graph *graph, sn_graph **lowered);
 
 #endif

@@ -2,12 +2,14 @@
  * excitation and the classifiers.
  *
  * With few images the weights are most of what is read, so they are streamed once, as they lie, row after row; nothing is
- * packed.  Rows go in blocks; a block's products are summed into a row of C partial sums that stays in the L1 cache, eight
+ * packed, but where the graph allows weights in bf16, which halves the bytes: then they are rounded once.  Input, sums and output
+ * are float.  Rows go in blocks; a block's products are summed into a row of C partial sums that stays in the L1 cache, eight
  * rows of W a pass, so that a partial sum is loaded and stored once for eight products.  Blocks are the tasks: they are cut by
  * shape alone and their sums joined in order.  The images of a group share each load of the weights; every image sums in the
  * same order, so its bits do not depend on the batch.
  */
 #include "cpu/kernels/activate.h"
+#include "cpu/kernels/copy.h"
 
 enum {
     PASS = 8,                      /* rows of W in a pass */
@@ -29,11 +31,16 @@ static matvec_plan plan_of(const sn_kernel_call *call)
 {
     sn_shape x = call->input_nodes[0]->shape, y = call->node->shape;
     matvec_plan p = {.images = y.n, .rows = x.h * x.w * x.c, .columns = y.c, .stride = sn_ceil_div(y.c, 16) * 16};
-    p.block_rows = sn_max64(BLOCK_BYTES / (4 * p.columns), sn_ceil_div(p.rows, MOST_BLOCKS));
+    p.block_rows = sn_max64(BLOCK_BYTES / ((int64_t)sizeof(stored) * p.columns), sn_ceil_div(p.rows, MOST_BLOCKS));
     p.block_rows = sn_ceil_div(sn_max64(p.block_rows, 1), PASS) * PASS;
     p.blocks = sn_ceil_div(p.rows, p.block_rows);
     p.groups = sn_ceil_div(p.images, GROUP);
     return p;
+}
+
+static bool x_or_y_is_narrow(const sn_kernel_call *call)
+{
+    return call->input_nodes[0]->dtype != SN_REAL || call->node->dtype != SN_REAL;
 }
 
 static const char *refuse(const sn_kernel_call *call)
@@ -41,6 +48,7 @@ static const char *refuse(const sn_kernel_call *call)
     const sn_conv_attrs *a = &call->node->attrs.u.conv;
     sn_shape x = call->input_nodes[0]->shape, w = call->input_nodes[1]->shape;
     if (call->precision != SN_FLOAT) return "not single precision";
+    if (x_or_y_is_narrow(call)) return "input or output is stored otherwise";
     if (w.n != x.h || w.h != x.w || a->pad_top || a->pad_left || a->pad_bottom || a->pad_right)
         return "the kernel does not cover the map";
     if (a->groups != 1) return "grouped";
@@ -56,14 +64,15 @@ static size_t scratch_bytes(const sn_kernel_call *call)
 
 typedef struct matvec_run {
     matvec_plan plan;
-    const float *x, *w, *bias;
+    const float *x, *bias;
+    const stored *w;
     float *partial; /* [image][block][stride] */
     float *y;
     sn_activation activation;
 } matvec_run;
 
 /* Adds `rows` rows of W, times their values of x, to the partial sums of `images` images. */
-SN_INLINE void add_rows(const float *x, int64_t x_image, const float *w, float *sums, int64_t sums_image, int64_t columns,
+SN_INLINE void add_rows(const float *x, int64_t x_image, const stored *w, float *sums, int64_t sums_image, int64_t columns,
                         int images, int rows)
 {
     vf first[PASS];
@@ -72,9 +81,9 @@ SN_INLINE void add_rows(const float *x, int64_t x_image, const float *w, float *
         int64_t lanes = columns - c;
         vf weight[PASS];
         SN_UNROLL for (int r = 0; r < rows; r++) {
-            const float *at = w + r * columns + c;
+            const stored *at = w + r * columns + c;
             __builtin_prefetch((const void *)((uintptr_t)at + AHEAD));
-            weight[r] = lanes >= VF ? vf_load(at) : vf_load_first(at, lanes);
+            weight[r] = vs_load_n(at, lanes);
         }
         SN_UNROLL for (int i = 0; i < images; i++) {
             float *to = sums + i * sums_image + c; /* rows of sums end in padding */
@@ -88,7 +97,7 @@ SN_INLINE void add_rows(const float *x, int64_t x_image, const float *w, float *
 
 /* The same for one image whose sums all fit into registers: W is read strictly in order.  Sums have the bits of add_rows. */
 #define DEFINE_NARROW(VECTORS)                                                                                       \
-    static SN_NOINLINE void add_narrow_##VECTORS(const float *x, const float *w, float *sums, int64_t columns, int64_t rows) \
+    static SN_NOINLINE void add_narrow_##VECTORS(const float *x, const stored *w, float *sums, int64_t columns, int64_t rows) \
     {                                                                                                                \
         vf sum[VECTORS];                                                                                             \
         int64_t last = columns - (VECTORS - 1) * VF;                                                                 \
@@ -96,9 +105,9 @@ SN_INLINE void add_rows(const float *x, int64_t x_image, const float *w, float *
         for (int64_t row = 0; row < rows; row++, w += columns) {                                                     \
             vf value = vf_all(x[row]);                                                                               \
             SN_UNROLL for (int v = 0; v < VECTORS; v++) {                                                            \
-                const float *at = w + v * VF;                                                                        \
+                const stored *at = w + v * VF;                                                                       \
                 __builtin_prefetch((const void *)((uintptr_t)at + AHEAD));                                           \
-                sum[v] += value * (v < VECTORS - 1 || last == VF ? vf_load(at) : vf_load_first(at, last));           \
+                sum[v] += value * (v < VECTORS - 1 || last == VF ? vs_load(at) : vs_load_first(at, last));           \
             }                                                                                                        \
         }                                                                                                            \
         SN_UNROLL for (int v = 0; v < VECTORS; v++) vf_store(sums + v * VF, sum[v]);                                 \
@@ -115,12 +124,12 @@ DEFINE_NARROW(8)
 
 enum { NARROW = 8 }; /* vectors of columns */
 
-static void (*const add_narrow[NARROW])(const float *x, const float *w, float *sums, int64_t columns, int64_t rows) = {
+static void (*const add_narrow[NARROW])(const float *x, const stored *w, float *sums, int64_t columns, int64_t rows) = {
     add_narrow_1, add_narrow_2, add_narrow_3, add_narrow_4, add_narrow_5, add_narrow_6, add_narrow_7, add_narrow_8,
 };
 
 #define DEFINE_ADD(IMAGES)                                                                                           \
-    static SN_NOINLINE void add_block_##IMAGES(const float *x, int64_t x_image, const float *w, float *sums,         \
+    static SN_NOINLINE void add_block_##IMAGES(const float *x, int64_t x_image, const stored *w, float *sums,        \
                                                int64_t sums_image, int64_t columns, int64_t rows)                    \
     {                                                                                                                \
         int64_t row = 0;                                                                                             \
@@ -139,7 +148,7 @@ DEFINE_ADD(6)
 DEFINE_ADD(7)
 DEFINE_ADD(8)
 
-static void (*const add_block[GROUP])(const float *x, int64_t x_image, const float *w, float *sums, int64_t sums_image,
+static void (*const add_block[GROUP])(const float *x, int64_t x_image, const stored *w, float *sums, int64_t sums_image,
                                       int64_t columns, int64_t rows) = {
     add_block_1, add_block_2, add_block_3, add_block_4, add_block_5, add_block_6, add_block_7, add_block_8,
 };
@@ -154,7 +163,8 @@ static void block_task(void *context, int64_t index, int worker)
     float *sums = run->partial + (image * p->blocks + block) * p->stride;
     int64_t sums_image = p->blocks * p->stride;
     for (int64_t i = 0; i < images; i++) memset(sums + i * sums_image, 0, (size_t)p->stride * sizeof(float));
-    const float *x = run->x + image * p->rows + row, *w = run->w + row * p->columns;
+    const float *x = run->x + image * p->rows + row;
+    const stored *w = run->w + row * p->columns;
     if (images == 1 && p->columns <= NARROW * VF)
         add_narrow[sn_ceil_div(p->columns, VF) - 1](x, w, sums, p->columns, rows);
     else
@@ -178,7 +188,8 @@ static void finish_task(void *context, int64_t group, int worker)
 
 static void run(const sn_kernel_call *call)
 {
-    matvec_run run = {.plan = plan_of(call), .x = call->inputs[0], .w = call->inputs[1], .bias = call_input(call, 2),
+    matvec_run run = {.plan = plan_of(call), .x = call->inputs[0], .bias = call_input(call, 2),
+                      .w = SN_STORED == SN_REAL ? call->inputs[1] : call->packed,
                       .partial = call->scratch, .y = call->output, .activation = call->node->attrs.u.conv.activation};
     const matvec_plan *p = &run.plan;
     bool small = p->rows * p->columns * (4 + p->images / 4) < ONE_THREAD_BYTES;
@@ -187,10 +198,21 @@ static void run(const sn_kernel_call *call)
     sn_parallel_for(small ? 1 : call->threads, p->groups, finish_task, &run);
 }
 
+#if SN_STORED_BF16
+static int64_t weight_values(const sn_kernel_call *call) { return sn_shape_elements(call->input_nodes[1]->shape); }
+static size_t packed_bytes(const sn_kernel_call *call) { return (size_t)weight_values(call) * sizeof(stored); }
+static void pack(const sn_kernel_call *call, void *packed) { narrow_values(packed, call->inputs[1], weight_values(call)); }
+#endif
+
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_matvec) = {
     .name = SN_KERNEL_NAME(conv2d_matvec),
     .op = SN_OP_conv2d,
+    .storage = SN_STORED,
     .refuse = refuse,
     .scratch_bytes = scratch_bytes,
+#if SN_STORED_BF16
+    .packed_bytes = packed_bytes,
+    .pack = pack,
+#endif
     .run = run,
 };
