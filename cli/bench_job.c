@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "graph/lower.h"
 #include "ops/op.h"
+#include "train/calibrate.h"
 
 /* ---- inputs ---- */
 
@@ -95,6 +96,20 @@ cleanup:
     return status;
 }
 
+/* Without a weights file there are no ranges for int8: they are taken from random pictures, as the time does not depend on them. */
+static senet_status make_up_ranges(senet_model *model, int64_t height, int64_t width)
+{
+    size_t values = (size_t)height * (size_t)width * 3 * SN_CALIBRATION_STEP;
+    float *pictures = sn_alloc_aligned(values * sizeof *pictures);
+    if (!pictures) return sn_fail_memory(values * sizeof *pictures, "random pictures");
+    for (size_t i = 0; i < values; i++) pictures[i] = (float)(2 * sn_rng_uniform(1, i) - 1);
+    sn_calibration_input input = {.pictures = pictures, .count = 1, .height = height, .width = width};
+    sn_calibration_options options = {.threads = model->threads};
+    senet_status status = sn_calibrate(&model->spec, model->params, &input, &options, &model->info.quantization, NULL);
+    sn_free_aligned(pictures);
+    return status;
+}
+
 senet_status bench_job_create(senet_model *model, bool training, int64_t height, int64_t width, int64_t batch,
                               bench_job *job)
 {
@@ -102,6 +117,9 @@ senet_status bench_job_create(senet_model *model, bool training, int64_t height,
     job->height = height ? height : model->preprocess.height;
     job->width = width ? width : model->preprocess.width;
     if (!model->threads) model->threads = sn_default_threads();
+    if (model->precision == SENET_INT8 && training) return sn_fail(SENET_USAGE, "--precision int8 is for inference, not for --train");
+    if (model->precision == SENET_INT8 && !model->info.quantization)
+        SN_RETURN_IF_FAILED(make_up_ranges(model, job->height, job->width));
     SN_RETURN_IF_FAILED(training
                             ? build_training(job)
                             : sn_model_build_inference(model, batch, job->height, job->width, NULL, 0, &job->graph));

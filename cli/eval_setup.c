@@ -127,6 +127,7 @@ static int interpolation_of(const cli_arguments *arguments, const senet_model *m
 static senet_status add_streams(const cli_arguments *arguments, senet_model *model, eval_setup *setup)
 {
     sn_eval_stream stream = {.spec = &model->spec, .params = model->params, .precision = model->precision,
+                            .quantization = model->info.quantization,
                              .preprocess = model->preprocess};
     if (setup->as_stored) {
         setup->streams[setup->streams_count++] = stream;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "graph/lower.h"
 #include "report.h"
 
 senet_status cli_model_name(const cli_arguments *arguments, const char **name)
@@ -44,9 +45,22 @@ senet_status cli_open_weights(const cli_arguments *arguments, const char *weight
     SN_RETURN_IF_FAILED(weights ? sn_model_open(weights, name, model) : sn_model_create(name, model));
     cli_warn_unused(weights, *model);
     if (cli_has(arguments, "threads")) (*model)->threads = (int)cli_integer(arguments, "threads");
-    if (cli_has(arguments, "precision")) (*model)->precision = (senet_precision)cli_choice(arguments, "precision");
-    if (cli_has(arguments, "tune") && cli_given(arguments, "tune"))
-        SN_RETURN_IF_FAILED(sn_tuning_open(cli_text(arguments, "tune"), &(*model)->tuning));
+    senet_precision precision = cli_has(arguments, "precision") ? (senet_precision)cli_choice(arguments, "precision") : SENET_FP32;
+    bool has_ranges = (*model)->info.quantization != NULL;
+    senet_status status = SENET_OK;
+    if (weights || precision != SENET_INT8)
+        status = sn_model_set_precision(*model, precision);
+    else
+        (*model)->precision = precision; /* `bench` without weights makes ranges up */
+    if (has_ranges && precision != SENET_INT8 && cli_has(arguments, "precision"))
+        cli_report_note("%s has int8 weights, which are used in %s; --precision int8 is faster", weights, sn_precision_name(precision));
+    if (status == SENET_OK && cli_has(arguments, "tune") && cli_given(arguments, "tune"))
+        status = sn_tuning_open(cli_text(arguments, "tune"), &(*model)->tuning);
+    if (status != SENET_OK) {
+        senet_model_destroy(*model);
+        *model = NULL;
+        return status;
+    }
     if (cli_has(arguments, "reference")) (*model)->reference_only = cli_flag(arguments, "reference");
     if (cli_has(arguments, "no-exif")) (*model)->ignore_exif = cli_flag(arguments, "no-exif");
     return SENET_OK;

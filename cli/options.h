@@ -122,7 +122,7 @@ const char *cli_nearest(const char *word, const char *list, int *length);
     }
 #define CLI_OPTION_PRECISION                                                                                           \
     {                                                                                                                  \
-        .name = "precision", .type = CLI_CHOICE, .metavar = "TYPE", .choices = "fp32|bf16", .absent = "int8",          \
+        .name = "precision", .type = CLI_CHOICE, .metavar = "TYPE", .choices = "fp32|bf16|int8",                            \
         .standard = "fp32", .help = "of activations and products; sums are in fp32"                                    \
     }
 #define CLI_OPTION_TUNE                                                                                                \

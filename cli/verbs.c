@@ -5,7 +5,7 @@
 #include <string.h>
 
 const cli_verb *const cli_verbs[] = {&cli_models, &cli_summary, &cli_recipes, &cli_train, &cli_eval, &cli_predict,
-                                     &cli_run,    &cli_bench,   &cli_convert, &cli_paper, &cli_data,  NULL};
+                                     &cli_run,    &cli_bench,   &cli_convert, &cli_quantize, &cli_paper, &cli_data, NULL};
 
 const cli_verb *cli_find_verb(const char *name)
 {

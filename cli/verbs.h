@@ -5,7 +5,7 @@
 #include "options.h"
 
 extern const cli_verb cli_models, cli_summary, cli_recipes, cli_train, cli_eval, cli_predict, cli_run, cli_bench, cli_convert,
-    cli_paper, cli_data;
+    cli_quantize, cli_paper, cli_data;
 
 /* Every verb in the order of the help; ends with NULL. */
 extern const cli_verb *const cli_verbs[];

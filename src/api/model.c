@@ -129,6 +129,8 @@ senet_status sn_model_build_inference(const senet_model *model, int64_t batch, i
     SN_TRY(sn_graph_join_moves(folded, model->precision, &joined), cleanup);
     if (model->precision == SENET_BF16)
         status = sn_graph_lower_bf16(joined, graph);
+    else if (model->precision == SENET_INT8)
+        status = sn_graph_lower_int8(joined, model->info.quantization, graph);
     else {
         *graph = joined;
         joined = NULL;
@@ -143,8 +145,17 @@ cleanup:
 
 static senet_status check_precision(senet_precision precision)
 {
-    if (precision == SENET_FP32 || precision == SENET_BF16) return SENET_OK;
-    return sn_fail(SENET_USAGE, "precision %d: there are SENET_FP32 and SENET_BF16", (int)precision);
+    if (precision == SENET_FP32 || precision == SENET_BF16 || precision == SENET_INT8) return SENET_OK;
+    return sn_fail(SENET_USAGE, "precision %d: there are SENET_FP32, SENET_BF16 and SENET_INT8", (int)precision);
+}
+
+senet_status sn_model_set_precision(senet_model *model, senet_precision precision)
+{
+    SN_RETURN_IF_FAILED(check_precision(precision));
+    if (precision == SENET_INT8 && !model->info.quantization)
+        return sn_fail(SENET_USAGE, "%s: these weights have no ranges for int8; `senet quantize` writes a file that has", model->name);
+    model->precision = precision;
+    return SENET_OK;
 }
 
 static senet_status check_threads(int threads)
@@ -164,17 +175,15 @@ senet_status senet_model_load(const char *path, const senet_model_options *optio
     SN_RETURN_IF_FAILED(sn_model_open(path, options ? options->model : NULL, model));
     if (options) {
         (*model)->threads = options->threads;
-        (*model)->precision = options->precision;
         (*model)->release_weights = options->release_weights != 0;
-        if (options->tuning_file) {
-            senet_status status = sn_tuning_open(options->tuning_file, &(*model)->tuning);
-            if (status != SENET_OK) {
-                senet_model_destroy(*model);
-                *model = NULL;
-                return status;
-            }
-        }
         (*model)->ignore_exif = options->ignore_exif != 0;
+        senet_status status = sn_model_set_precision(*model, options->precision);
+        if (status == SENET_OK && options->tuning_file) status = sn_tuning_open(options->tuning_file, &(*model)->tuning);
+        if (status != SENET_OK) {
+            senet_model_destroy(*model);
+            *model = NULL;
+            return status;
+        }
     }
     return SENET_OK;
 }

@@ -50,6 +50,9 @@ senet_status sn_model_create(const char *name, senet_model **model);
 /* Opens a weights file; `name` may be NULL when the file says what it is. */
 senet_status sn_model_open(const char *path, const char *name, senet_model **model);
 
+/* SENET_USAGE for int8 where the weights have no ranges. */
+senet_status sn_model_set_precision(senet_model *model, senet_precision precision);
+
 /* The network for inference on `batch` pictures of height x width, batch norm folded into the convolutions, activations stored as
  * model->precision says; input
  * "input" (N,H,W,3), outputs "logits" and the nodes named in taps[0 .. taps_count-1].  A tap that is no node:

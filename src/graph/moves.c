@@ -30,7 +30,6 @@ static bool is_depthwise_3x3(const sn_graph *graph, const sn_node *node)
 static senet_status join_gate(sn_rewrite *rw, const sn_node *node, bool *done, sn_id *made)
 {
     const sn_node *scale = sn_rewrite_absorbable(rw, node, 0, SN_OP_scale_add);
-    if (precision_of(rw) == SENET_INT8) return SENET_OK;
     if (!scale || !is_depthwise_3x3(rw->from, node) || node->inputs[4] != SN_NONE) return SENET_OK;
     sn_shape gate = rw->to->nodes[scale->inputs[1]].shape;
     if (scale->inputs[2] != SN_NONE || scale->attrs.u.activation.kind != SN_IDENTITY || gate.h != 1 || gate.w != 1)

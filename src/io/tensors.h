@@ -25,6 +25,16 @@ senet_status sn_tensors_new(const char *path, sn_tensors **tensors);
 /* Makes the tensors findable by name; their array does not move any more. */
 senet_status sn_tensors_index(sn_tensors *tensors);
 
+/* ---- weights in 8 bits (tensor_int8.c): I8 "NAME" and F32 "NAME_scale" ---- */
+
+enum { SN_SCALED_NAME = 512 };
+/* Whether the tensor is the scales of an I8 tensor of the file. */
+bool sn_tensor_is_scale(const sn_tensors *file, const sn_tensor *tensor);
+/* Elements of an I8 tensor as float32; its scales are checked. */
+senet_status sn_tensor_dequantize(const sn_tensors *file, const sn_tensor *tensor, float *out);
+/* outputs x each values to integers and a scale an output, largest value / 127. */
+void sn_quantize_outputs(const float *values, int64_t outputs, int64_t each, int8_t *quantized, float *scales);
+
 /* "[64,3,7,7]" for messages; cut short rather than overflowing.  Returns `text`. */
 enum { SN_DIMS_TEXT_BYTES = 128 };
 const char *sn_dims_text(char text[SN_DIMS_TEXT_BYTES], const int64_t *dims, int rank);

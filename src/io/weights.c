@@ -66,7 +66,7 @@ static senet_status note_unused(loader *l, const sn_tensor *tensor)
 static senet_status place_tensor(loader *l, const sn_tensor *tensor)
 {
     char canonical[SN_MAX_TENSOR_NAME];
-    if (sn_is_ignored_name(tensor->name)) return SENET_OK;
+    if (sn_is_ignored_name(tensor->name) || sn_tensor_is_scale(l->file, tensor)) return SENET_OK;
     if (sn_canonical_name(l->base, tensor->name, canonical)) {
         int index = sn_graph_find_param(l->graph, canonical);
         if (index >= 0) return claim(l, &l->sources[index].tensor, tensor, canonical);
@@ -115,10 +115,15 @@ static bool shapes_agree(const sn_tensor *tensor, const sn_param *param, bool *r
     return param->rank == 2 && inputs == param->dims[1];
 }
 
+static senet_status values_of(const sn_tensors *file, const sn_tensor *tensor, float *values)
+{
+    return tensor->type == SN_TENSOR_I8 ? sn_tensor_dequantize(file, tensor, values) : sn_tensor_to_f32(file, tensor, values);
+}
+
 /* Converts into `values` and looks at every element: a damaged file must not be used silently. */
 static senet_status read_values(const loader *l, const sn_tensor *tensor, float *values, bool variance)
 {
-    SN_RETURN_IF_FAILED(sn_tensor_to_f32(l->file, tensor, values));
+    SN_RETURN_IF_FAILED(values_of(l->file, tensor, values));
     size_t count = tensor->bytes / sn_tensor_type_bytes(tensor->type);
     for (size_t i = 0; i < count; i++) {
         if (!isfinite(values[i])) return sn_fail(SENET_BAD_DATA, "%s: %s[%zu] is not finite", l->path, tensor->name, i);
@@ -176,9 +181,9 @@ static senet_status check_epsilon(const loader *l)
 static senet_status set_param(loader *l, sn_params *params, size_t index)
 {
     const source *from = &l->sources[index];
-    SN_RETURN_IF_FAILED(sn_tensor_to_f32(l->file, from->tensor, l->values));
+    SN_RETURN_IF_FAILED(values_of(l->file, from->tensor, l->values));
     if (from->bias) {
-        SN_RETURN_IF_FAILED(sn_tensor_to_f32(l->file, from->bias, l->bias));
+        SN_RETURN_IF_FAILED(values_of(l->file, from->bias, l->bias));
         for (int64_t i = 0; i < l->graph->params[index].dims[0]; i++) l->values[i] -= l->bias[i];
     }
     sn_params_set(params, l->graph, (int)index, l->values);

@@ -5,6 +5,7 @@
 #define SN_IO_WEIGHTS_H
 
 #include "exec/exec.h"
+#include "graph/quantization.h"
 #include "io/names_export.h"
 #include "io/safetensors.h"
 
@@ -32,6 +33,7 @@ typedef struct sn_weights_info {
     bool has_preprocess; /* the file has input, mean and std: `preprocess` is complete.  Else it holds what the file
                           * says over sn_preprocess_default, with size 0 when `input` is absent */
     sn_preprocess preprocess;
+    sn_quantization *quantization; /* ranges for int8, or NULL */
     sn_metadata_entry *extra; /* what else the metadata says: dataset, license, ... */
     size_t extra_count;
 } sn_weights_info;
@@ -66,7 +68,10 @@ senet_status sn_weights_load(const sn_tensors *file, const char *base, const sn_
 /* Writes canonical names, F32, with metadata: `info` (model, labels, preprocessing, extra) plus `extra` entries. */
 senet_status sn_weights_save(const char *path, const sn_graph *graph, const sn_params *params,
                              const sn_weights_info *info, const sn_metadata_entry *extra, size_t extra_count);
-/* The same under another library's names and shapes; naming NULL: canonical. */
+/* With weights in 8 bits, a scale an output, but those of the layers that info->quantization keeps; about a quarter of the
+ * bytes.  It loads like any other file. */
+senet_status sn_weights_save_int8(const char *path, const sn_graph *graph, const sn_params *params, const sn_weights_info *info);
+/* The same as sn_weights_save under another library's names and shapes; naming NULL: canonical. */
 senet_status sn_weights_save_as(const char *path, const sn_graph *graph, const sn_params *params,
                                 const sn_weights_info *info, const sn_naming *naming);
 

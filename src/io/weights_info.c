@@ -152,7 +152,7 @@ static senet_status read_labels(const sn_tensors *file, sn_weights_info *info)
 static senet_status read_extra(const sn_tensors *file, sn_weights_info *info)
 {
     static const char *const known[] = {"format", "model", "num_classes", "labels",        "input", "channels",
-                                        "mean",   "std",   "crop_pct",    "interpolation", "bn_eps"};
+                                        "mean",   "std",   "crop_pct",    "interpolation", "bn_eps", SN_QUANTIZATION_KEY};
     size_t count = sn_tensors_metadata_count(file);
     info->extra = calloc(count + 1, sizeof *info->extra);
     if (!info->extra) return sn_fail_memory(count * sizeof *info->extra, sn_tensors_path(file));
@@ -185,6 +185,8 @@ senet_status sn_weights_info_read(const sn_tensors *file, sn_weights_info *info)
     SN_TRY(read_preprocess(file, info), cleanup);
     SN_TRY(read_labels(file, info), cleanup);
     SN_TRY(read_extra(file, info), cleanup);
+    const char *quantization = sn_tensors_metadata(file, SN_QUANTIZATION_KEY);
+    if (quantization) SN_TRY(sn_quantization_read(quantization, sn_tensors_path(file), &info->quantization), cleanup);
     return SENET_OK;
 
 cleanup:
@@ -196,6 +198,7 @@ void sn_weights_info_free(sn_weights_info *info)
 {
     if (!info) return;
     free(info->model);
+    sn_quantization_destroy(info->quantization);
     sn_weights_info_drop_labels(info);
     for (size_t i = 0; i < info->extra_count; i++) {
         free((char *)(uintptr_t)info->extra[i].key);

@@ -1,9 +1,12 @@
 /* weights_save.c - writes a weights file: canonical names, float32, and the metadata a program needs to use them. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "io/bias_fold.h"
+#include "io/names.h"
+#include "io/tensors.h"
 #include "io/weights_info.h"
 
 /* The metadata in the making; a later entry of the same key replaces the earlier one. */
@@ -112,15 +115,18 @@ static senet_status make_tensor(const sn_graph *graph, const sn_params *params, 
     return SENET_OK;
 }
 
-/* Writes what was gathered in `list`. */
+static bool is_int8(const sn_param *param, const sn_quantization *quantization);
+static senet_status add_int8(sn_tensor *tensor, sn_arena *arena, sn_tensor *scale);
+
+/* Writes what was gathered in `list`; quantization NULL: all in float32. */
 static senet_status write_file(const char *path, const sn_graph *graph, const sn_params *params,
-                               const sn_naming *naming, const entry_list *list)
+                               const sn_naming *naming, const sn_quantization *quantization, const entry_list *list)
 {
     senet_status status;
     sn_arena names = {0};
-    size_t elements = 0;
+    size_t elements = 0, count = 0;
     float *values = NULL;
-    sn_tensor *tensors = calloc(graph->params_count + 1, sizeof *tensors);
+    sn_tensor *tensors = calloc(2 * graph->params_count + 1, sizeof *tensors);
 
     for (size_t i = 0; i < graph->params_count; i++) elements += (size_t)sn_shape_elements(graph->params[i].shape);
     values = malloc((elements + 1) * sizeof *values);
@@ -130,10 +136,12 @@ static senet_status write_file(const char *path, const sn_graph *graph, const sn
     }
     elements = 0;
     for (size_t i = 0; i < graph->params_count; i++) {
-        SN_TRY(make_tensor(graph, params, i, naming, &names, values + elements, &tensors[i]), cleanup);
+        sn_tensor *tensor = &tensors[count++];
+        SN_TRY(make_tensor(graph, params, i, naming, &names, values + elements, tensor), cleanup);
+        if (quantization && is_int8(&graph->params[i], quantization)) SN_TRY(add_int8(tensor, &names, &tensors[count++]), cleanup);
         elements += (size_t)sn_shape_elements(graph->params[i].shape);
     }
-    status = sn_tensors_write(path, tensors, graph->params_count, list->entries, list->count);
+    status = sn_tensors_write(path, tensors, count, list->entries, list->count);
 
 cleanup:
     sn_arena_free(&names);
@@ -147,11 +155,58 @@ static senet_status save(const char *path, const sn_graph *graph, const sn_param
 {
     entry_list list = {0};
     senet_status status = make_metadata(&list, graph, info, extra, extra_count);
-    if (status == SENET_OK) status = write_file(path, graph, params, naming, &list);
+    if (status == SENET_OK) status = write_file(path, graph, params, naming, NULL, &list);
     free(list.entries);
     sn_arena_free(&list.arena);
     return status;
 }
+
+/* ---- weights in 8 bits ---- */
+
+/* Weights of convolutions and linear layers but those of kept layers. */
+static bool is_int8(const sn_param *param, const sn_quantization *quantization)
+{
+    char layer[SN_MAX_TENSOR_NAME];
+    if (param->kind != SN_PARAM_CONV_WEIGHT && param->kind != SN_PARAM_LINEAR_WEIGHT) return false;
+    const char *dot = strrchr(param->name, '.');
+    snprintf(layer, sizeof layer, "%.*s", dot ? (int)(dot - param->name) : (int)strlen(param->name), param->name);
+    return !sn_quantization_keeps(quantization, layer);
+}
+
+/* The tensor's values become integers; what follows it in the file are their scales. */
+static senet_status add_int8(sn_tensor *tensor, sn_arena *arena, sn_tensor *scale)
+{
+    int64_t outputs = tensor->dims[0], count = (int64_t)(tensor->bytes / sizeof(float));
+    int8_t *quantized = sn_arena_alloc(arena, (size_t)count + 1);
+    float *scales = sn_arena_alloc(arena, (size_t)outputs * sizeof *scales + 1);
+    char *name = sn_arena_printf(arena, "%s_scale", tensor->name);
+    if (!quantized || !scales || !name) return sn_fail_memory((size_t)count, "weights in 8 bits");
+    sn_quantize_outputs(tensor->data, outputs, count / outputs, quantized, scales);
+    *scale = (sn_tensor){.name = name, .type = SN_TENSOR_F32, .rank = 1, .dims = {outputs}, .data = scales,
+                         .bytes = (size_t)outputs * sizeof *scales};
+    tensor->type = SN_TENSOR_I8;
+    tensor->data = quantized;
+    tensor->bytes = (size_t)count;
+    return SENET_OK;
+}
+
+senet_status sn_weights_save_int8(const char *path, const sn_graph *graph, const sn_params *params, const sn_weights_info *info)
+{
+    entry_list list = {0};
+    sn_text text = {0};
+    senet_status status;
+    SN_TRY(make_metadata(&list, graph, info, NULL, 0), cleanup);
+    sn_quantization_write(info->quantization, &text);
+    SN_TRY(add_text(&list, SN_QUANTIZATION_KEY, &text), cleanup);
+    status = write_file(path, graph, params, NULL, info->quantization, &list);
+cleanup:
+    sn_text_free(&text);
+    free(list.entries);
+    sn_arena_free(&list.arena);
+    return status;
+}
+
+/* ---- float32 ---- */
 
 senet_status sn_weights_save(const char *path, const sn_graph *graph, const sn_params *params,
                              const sn_weights_info *info, const sn_metadata_entry *extra, size_t extra_count)

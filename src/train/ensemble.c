@@ -93,6 +93,7 @@ static senet_status create_network(const evaluation *e, stream *s)
         .bgr = given->preprocess.bgr,
         .threads = e->options->threads,
         .precision = given->precision,
+        .quantization = given->quantization,
         .reference_only = e->options->reference_only,
         .params = given->params,
         .workspace = e->workspace,

@@ -13,6 +13,7 @@ typedef struct sn_eval_stream {
     const sn_spec *spec;
     sn_params *params;
     senet_precision precision;
+    const sn_quantization *quantization; /* for SENET_INT8 */
     sn_preprocess preprocess; /* height x width: of the crop */
     const sn_view *views;     /* NULL: the pictures of the data set have one size, and are taken as they are */
     size_t views_count;

@@ -58,6 +58,15 @@ static void take_statistics_whole(sn_graph *graph)
         if (graph->nodes[i].op == SN_OP_bn_update) graph->nodes[i].attrs.u.norm.momentum = 1;
 }
 
+static senet_status lower_int8(const sn_quantization *quantization, sn_graph **graph)
+{
+    sn_graph *result = NULL;
+    SN_RETURN_IF_FAILED(sn_graph_lower_int8(*graph, quantization, &result));
+    sn_graph_destroy(*graph);
+    *graph = result;
+    return SENET_OK;
+}
+
 static senet_status build_graph(const sn_network *network, int64_t batch, sn_graph **graph)
 {
     sn_build_options build = network->options.build;
@@ -74,6 +83,7 @@ static senet_status build_graph(const sn_network *network, int64_t batch, sn_gra
         SN_RETURN_IF_FAILED(apply_pass(sn_graph_fold_batch_norm, graph));
         SN_RETURN_IF_FAILED(join_moves(network, graph));
     }
+    if (network->options.precision == SENET_INT8) return lower_int8(network->options.quantization, graph);
     return network->options.precision == SENET_BF16 ? apply_pass(sn_graph_lower_bf16, graph) : SENET_OK;
 }
 

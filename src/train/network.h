@@ -2,6 +2,7 @@
 #ifndef SN_TRAIN_NETWORK_H
 #define SN_TRAIN_NETWORK_H
 
+#include "graph/quantization.h"
 #include "train/train.h"
 
 typedef struct sn_network_options {
@@ -13,6 +14,7 @@ typedef struct sn_network_options {
     bool bgr;                   /* the weights expect blue, green, red; mean and std are in that order */
     int threads;
     senet_precision precision;  /* how activations are stored, and their gradients in training */
+    const sn_quantization *quantization; /* ranges, required for SENET_INT8 */
     bool reference_only;
     sn_params *params;
     sn_params *gradients;       /* NULL where none are computed */

@@ -46,8 +46,6 @@ refuse 64 "--batch-size 8.5: must be a whole number" bench se_cifar_resnet8 -b 8
 refuse 64 "--lr -1: must be 0..1000" train --lr -1
 refuse 64 "--lr nan: must be a number" train --lr nan
 refuse 64 "--optimizer adam: must be sgd, sgd-caffe or nesterov" train --optimizer adam
-refuse 64 "--precision int8: not available in this build" bench se_cifar_resnet8 --precision int8
-refuse 64 "--precision int8: not available in this build" bench se_cifar_resnet8 --precision int8
 refuse 64 "--device cuda: not available in this build" bench se_cifar_resnet8 --device cuda
 refuse 64 "--milestones 10,5: the numbers must ascend" train --milestones 10,5
 refuse 64 "--milestones 10,x: must be numbers" train --milestones 10,x

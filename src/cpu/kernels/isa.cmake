@@ -9,6 +9,8 @@ foreach(storage BF16 Q8)
   list(TRANSFORM SENET_${storage}_KERNELS PREPEND src/cpu/kernels/)
   list(TRANSFORM SENET_${storage}_KERNELS APPEND .c)
 endforeach()
+file(GLOB q8_alone CONFIGURE_DEPENDS src/cpu/kernels/*_q8.c)
+list(APPEND SENET_Q8_KERNELS ${q8_alone})
 
 set(SENET_KERNEL_OBJECTS)
 function(senet_kernel_objects storage level floats)

@@ -1,0 +1,413 @@
+/* test_vector_q8.c - every vector kernel on int8 maps, at every level of this processor, against the plain kernel, which widens to
+ * float, computes and rounds.
+ *
+ * Weights are whole multiples of a channel's scale with the largest 127 times, so that packing finds the same integers again: then both
+ * compute the same numbers, and differ where a value lies within rounding of the middle between two steps.  So an int8 output may
+ * be one step off, in at most one of a hundred elements; float and bf16 outputs by the rounding of float sums, which is
+ * proportional to the sum of |terms|.  One, two and three threads must give the same bits.
+ */
+#include "cpu/ref/narrow.h"
+#include "kernels/vector_check.h"
+
+typedef struct q8_case {
+    kernel_case call;
+    char title[160];
+    double terms; /* sum of |terms| of an output, at most */
+    bool ties;    /* averages of 2, 4 or 6 whole numbers often lie in the very middle of two steps */
+} q8_case;
+
+static const sn_quant common = {0.02f, 0}, shifted = {0.03f, 7};
+
+/* Marks input i as int8. */
+static void store_input(q8_case *c, int i, sn_dtype dtype, sn_quant quant)
+{
+    c->call.inputs[i].dtype = dtype;
+    c->call.inputs[i].quant = quant;
+}
+
+static void store_output(q8_case *c, sn_dtype dtype, sn_quant quant)
+{
+    c->call.node.dtype = dtype;
+    c->call.node.quant = quant;
+}
+
+/* ---- data ---- */
+
+static float weight_at(const sn_node *node, uint64_t key, int64_t k)
+{
+    int64_t o = k % node->shape.c;
+    int integer = k < node->shape.c ? 127 : (int)(sn_rng_uniform(key, (uint64_t)k) * 255) - 127; /* the first tap's first row */
+    return (float)integer * (0.0005f + 0.0001f * (float)(o % 5));
+}
+
+/* Input i, stored as its node says, in a block of exactly its size. */
+static void *draw(const q8_case *c, int i)
+{
+    const sn_node *node = &c->call.inputs[i];
+    int64_t count = sn_shape_elements(node->shape);
+    uint64_t key = sn_rng_key(1, SN_RNG_TEST, (uint64_t)i, 8);
+    void *data = vector_block((size_t)count * sn_dtype_bytes(node->dtype, SN_FLOAT));
+    for (int64_t k = 0; k < count; k++) {
+        double share = sn_rng_uniform(key, (uint64_t)k);
+        if (node->dtype == SN_Q8)
+            ((uint8_t *)data)[k] = (uint8_t)(share * 256);
+        else if (node->dtype == SN_BF16)
+            ((uint16_t *)data)[k] = sn_bf16_from_float((float)(2 * share - 1));
+        else
+            ((float *)data)[k] = c->call.node.op == SN_OP_conv2d && i == 1 ? weight_at(node, key, k) : (float)(2 * share - 1);
+    }
+    return data;
+}
+
+static void *run_case(const q8_case *given, const sn_kernel *kernel, int threads, vector_squeeze *squeeze, const char **refusal)
+{
+    kernel_case c = given->call;
+    void *blocks[SN_MAX_INPUTS] = {0};
+    kernel_case_bind(&c, threads, SN_FLOAT);
+    *refusal = kernel->refuse ? kernel->refuse(&c.call) : NULL;
+    if (*refusal) return NULL;
+    for (int i = 0; i < c.node.inputs_count; i++)
+        if (c.call.input_nodes[i]) c.call.inputs[i] = blocks[i] = draw(given, i);
+    if (squeeze) {
+        c.call.squeeze_node = &squeeze->node;
+        c.call.squeeze = squeeze->values;
+    }
+    void *output = vector_block((size_t)sn_shape_elements(c.node.shape) * sn_dtype_bytes(c.node.dtype, SN_FLOAT));
+    void *packed = kernel->packed_bytes ? vector_block(kernel->packed_bytes(&c.call)) : NULL;
+    void *scratch = kernel->scratch_bytes ? vector_block(kernel->scratch_bytes(&c.call)) : NULL;
+    if (kernel->pack) kernel->pack(&c.call, packed);
+    c.call.output = output;
+    c.call.packed = packed;
+    c.call.scratch = scratch;
+    kernel->run(&c.call);
+    free(packed);
+    free(scratch);
+    for (int i = 0; i < c.node.inputs_count; i++) free(blocks[i]);
+    return output;
+}
+
+static double value_at(const q8_case *c, const void *map, int64_t i)
+{
+    if (c->call.node.dtype == SN_Q8) return (double)sn_q8_to_float(((const uint8_t *)map)[i], c->call.node.quant);
+    return (double)(c->call.node.dtype == SN_BF16 ? sn_bf16_to_float(((const uint16_t *)map)[i]) : ((const float *)map)[i]);
+}
+
+/* ---- checks ---- */
+
+static void compare(const q8_case *c, const char *kernel, const void *got, const void *want)
+{
+    int64_t count = sn_shape_elements(c->call.node.shape), off = 0;
+    bool int8 = c->call.node.dtype == SN_Q8;
+    for (int64_t i = 0; i < count; i++) {
+        double a = value_at(c, got, i), b = value_at(c, want, i), allowed = 1e-6 * (c->terms + 1);
+        if (int8) allowed = 1.001 * (double)c->call.node.quant.scale; /* one step */
+        if (c->call.node.dtype == SN_BF16) allowed += fabs(b) / 128;  /* one unit: both were rounded */
+        off += a != b;
+        if (!(fabs(a - b) <= allowed))
+            fail_msg("%s, %s: element %lld is %.9g, the plain kernel says %.9g", kernel, c->title, (long long)i, a, b);
+    }
+    if (int8 && off > 2 + count / (c->ties ? 10 : 100))
+        fail_msg("%s, %s: %lld of %lld elements are one step off", kernel, c->title, (long long)off, (long long)count);
+}
+
+/* The squeeze is the mean of what was stored, up to half a step and the rounding of its sum. */
+static void check_squeeze(const q8_case *c, const sn_kernel *kernel, const void *output)
+{
+    kernel_case bound = c->call;
+    const char *refusal;
+    float *first = NULL;
+    kernel_case_bind(&bound, 1, SN_FLOAT);
+    if (!kernel->squeezes || !kernel->squeezes(&bound.call)) return;
+    sn_shape y = bound.node.shape;
+    vector_squeeze squeeze = {.node = {.op = SN_OP_squeeze_avg, .shape = {y.n, 1, 1, y.c}}};
+    size_t bytes = (size_t)(y.n * y.c) * sizeof(float);
+    for (int threads = 1; threads <= 3; threads++) {
+        squeeze.values = vector_block(bytes);
+        void *got = run_case(c, kernel, threads, &squeeze, &refusal);
+        if (memcmp(got, output, (size_t)sn_shape_elements(y) * sn_dtype_bytes(c->call.node.dtype, SN_FLOAT)) != 0)
+            fail_msg("%s, %s: other bits with a squeeze", kernel->name, c->title);
+        free(got);
+        if (first && memcmp(first, squeeze.values, bytes) != 0)
+            fail_msg("%s, %s: %d threads squeeze to other bits", kernel->name, c->title, threads);
+        if (first)
+            free(squeeze.values);
+        else
+            first = squeeze.values;
+    }
+    for (int64_t i = 0; i < y.n * y.c; i++) {
+        double sum = 0, pixels = (double)(y.h * y.w), sizes = 0;
+        for (int64_t p = 0; p < y.h * y.w; p++) {
+            double v = value_at(c, output, (i / y.c * y.h * y.w + p) * y.c + i % y.c);
+            sum += v;
+            sizes += fabs(v);
+        }
+        double allowed = c->call.node.dtype == SN_Q8 ? 0.51 * (double)c->call.node.quant.scale : sizes / pixels / 200 + 1e-6 * (c->terms + 1);
+        if (!(fabs((double)first[i] - sum / pixels) <= allowed))
+            fail_msg("%s, %s: squeeze %lld is %.9g, the mean is %.9g", kernel->name, c->title, (long long)i, (double)first[i], sum / pixels);
+    }
+    free(first);
+}
+
+/* squeezes: values must not be cut at the ends of a byte, as the squeeze is taken before. */
+static void check_with(const q8_case *c, bool squeezes)
+{
+    const char *refusal = NULL;
+    sn_op_kind op = c->call.node.op;
+    size_t bytes = (size_t)sn_shape_elements(c->call.node.shape) * sn_dtype_bytes(c->call.node.dtype, SN_FLOAT);
+    for (sn_isa isa = SN_ISA_BASELINE; isa <= sn_cpu_isa(); isa++) {
+        const sn_kernel *kernels[17] = {NULL};
+        const sn_kernel *const *candidates = sn_cpu_candidates_on(op, SN_Q8, SN_FLOAT, isa);
+        int count = 0, took = 0;
+        for (; candidates[count]; count++) kernels[count] = candidates[count];
+        void *want = run_case(c, kernels[count - 1], 2, NULL, &refusal);
+        for (int k = 0; k + 1 < count; k++) {
+            void *got = run_case(c, kernels[k], 1, NULL, &refusal);
+            if (!got) continue;
+            took++;
+            compare(c, kernels[k]->name, got, want);
+            if (squeezes) check_squeeze(c, kernels[k], got);
+            for (int threads = 2; threads <= 3; threads++) {
+                void *again = run_case(c, kernels[k], threads, NULL, &refusal);
+                if (memcmp(got, again, bytes) != 0) fail_msg("%s, %s: %d threads give other bits", kernels[k]->name, c->title, threads);
+                free(again);
+            }
+            free(got);
+        }
+        free(want);
+        if (took == 0) fail_msg("%s, %s: no kernel takes it: %s", sn_cpu_isa_name(isa), c->title, refusal ? refusal : "none");
+    }
+}
+
+static void check(const q8_case *c) { check_with(c, false); }
+
+/* ---- convolutions ---- */
+
+#define NONE SN_U8 /* no residual */
+
+typedef struct conv_case {
+    sn_shape x;
+    int kernel, out, stride, groups, pad, asymmetric; /* asymmetric: so much more at the bottom and the right */
+    sn_dtype stored, residual;                        /* of the output, of the residual */
+    sn_activation activation;
+    int zero;                                         /* of the input */
+    bool squeezes;
+    bool gated;
+} conv_case;
+
+static void check_conv(const conv_case *v)
+{
+    q8_case c = {0};
+    sn_conv_attrs attrs = {.stride = v->stride, .groups = v->groups, .pad_top = v->pad, .pad_left = v->pad,
+                           .pad_bottom = v->pad + v->asymmetric, .pad_right = v->pad + v->asymmetric, .activation = v->activation};
+    kernel_case_conv(&c.call, SN_OP_conv2d, v->x, v->kernel, v->kernel, v->out, attrs);
+    kernel_case_input(&c.call, (sn_shape){1, 1, 1, v->out}, SN_REAL);
+    kernel_case_input(&c.call, v->residual == NONE ? (sn_shape){0} : c.call.node.shape, SN_REAL);
+    kernel_case_input(&c.call, v->gated ? (sn_shape){v->x.n, 1, 1, v->x.c} : (sn_shape){0}, SN_REAL);
+    store_input(&c, 0, SN_Q8, (sn_quant){0.02f, v->zero});
+    if (v->residual != NONE) store_input(&c, 3, v->residual, shifted);
+    double products = (double)(v->kernel * v->kernel) * (double)(v->x.c / v->groups);
+    c.terms = products * 255 * 0.02 * 127 * 0.0009 + 8;
+    /* sums of random signs grow like the root of their number */
+    bool positive = v->activation != SN_IDENTITY;
+    float spread = (float)(sqrt(products) * 0.5);
+    store_output(&c, v->stored, v->squeezes ? (sn_quant){spread, 128} : (sn_quant){spread / 20, positive ? 0 : 100});
+    snprintf(c.title, sizeof c.title, "%dx%d of %dx%dx%dx%d to %d, stride %d, %d groups, zero %d, stored %d", v->kernel, v->kernel,
+             (int)v->x.n, (int)v->x.h, (int)v->x.w, (int)v->x.c, v->out, v->stride, v->groups, v->zero, (int)v->stored);
+    check_with(&c, v->squeezes);
+}
+
+static void test_dense(void **state)
+{
+    (void)state;
+    static const conv_case cases[] = {
+        {{1, 5, 7, 16}, 1, 64, 1, 1, 0, 0, SN_Q8, NONE, SN_RELU, 0, false},
+        {{2, 9, 9, 20}, 1, 70, 1, 1, 0, 0, SN_Q8, SN_Q8, SN_RELU, 9, false},
+        {{5, 2, 3, 12}, 1, 33, 1, 1, 0, 0, SN_Q8, NONE, SN_IDENTITY, 0, false}, /* small images together */
+        {{1, 9, 8, 16}, 1, 48, 2, 1, 0, 0, SN_Q8, NONE, SN_RELU6, 0, false},
+        {{1, 14, 14, 64}, 1, 128, 1, 1, 0, 0, SN_BF16, NONE, SN_IDENTITY, 0, true},
+        {{2, 8, 8, 32}, 1, 64, 1, 1, 0, 0, SN_Q8, NONE, SN_IDENTITY, 3, true},
+        {{1, 8, 8, 32}, 1, 80, 1, 1, 0, 0, SN_REAL, NONE, SN_RELU, 0, true},
+        {{2, 11, 13, 8}, 3, 20, 1, 1, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},
+        {{1, 11, 13, 8}, 3, 64, 1, 1, 1, 0, SN_Q8, NONE, SN_RELU, 200, false}, /* borders are not byte 0 */
+        {{1, 12, 12, 16}, 3, 40, 2, 1, 0, 1, SN_BF16, SN_BF16, SN_RELU, 5, false},
+        {{1, 12, 12, 16}, 3, 40, 2, 1, 1, 0, SN_REAL, SN_REAL, SN_IDENTITY, 0, false},
+        {{1, 20, 20, 3}, 7, 64, 2, 1, 3, 0, SN_Q8, NONE, SN_RELU, 114, false}, /* a stem: three channels */
+        {{1, 10, 10, 3}, 3, 24, 1, 1, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},
+        {{1, 6, 6, 200}, 5, 32, 1, 1, 2, 0, SN_Q8, SN_Q8, SN_RELU, 0, false},
+        {{1, 30, 30, 4}, 3, 260, 1, 1, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},
+        {{1, 7, 7, 512}, 3, 64, 1, 1, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},
+        {{2, 6, 6, 24}, 1, 36, 1, 3, 0, 0, SN_Q8, NONE, SN_RELU, 0, false}, /* groups of ShuffleNet */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_conv(&cases[i]);
+}
+
+static void test_depthwise(void **state)
+{
+    (void)state;
+    static const conv_case cases[] = {
+        {{2, 9, 15, 8}, 3, 8, 1, 8, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},
+        {{1, 14, 14, 100}, 3, 100, 1, 100, 1, 0, SN_Q8, NONE, SN_RELU6, 31, false},
+        {{1, 15, 14, 24}, 3, 24, 2, 24, 1, 0, SN_Q8, NONE, SN_IDENTITY, 0, false},
+        {{1, 16, 30, 32}, 3, 32, 2, 32, 0, 1, SN_BF16, NONE, SN_RELU, 2, false},
+        {{1, 2, 2, 16}, 3, 16, 1, 16, 1, 0, SN_REAL, NONE, SN_RELU, 0, false},
+        {{2, 15, 9, 40}, 3, 40, 1, 40, 1, 0, SN_Q8, NONE, SN_RELU, 5, false, .gated = true},
+        {{1, 15, 30, 19}, 3, 19, 2, 19, 1, 0, SN_BF16, NONE, SN_IDENTITY, 0, false, .gated = true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_conv(&cases[i]);
+}
+
+static void test_grouped(void **state)
+{
+    (void)state;
+    static const conv_case cases[] = {
+        {{1, 9, 15, 32}, 3, 32, 1, 8, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},   /* 4 a group */
+        {{2, 14, 14, 64}, 3, 64, 2, 8, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},  /* 8 */
+        {{1, 7, 7, 64}, 3, 64, 1, 4, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},    /* 16 */
+        {{1, 10, 10, 64}, 3, 64, 2, 2, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},  /* 32 */
+        {{1, 8, 8, 32}, 3, 32, 1, 8, 1, 0, SN_BF16, NONE, SN_IDENTITY, 12, false}, /* not byte 0: summed directly */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_conv(&cases[i]);
+}
+
+/* ---- element by element ---- */
+
+static void test_convert(void **state)
+{
+    (void)state;
+    static const sn_dtype types[] = {SN_REAL, SN_BF16, SN_Q8};
+    for (int from = 0; from < 3; from++)
+        for (int to = 0; to < 3; to++) {
+            if (types[from] != SN_Q8 && types[to] != SN_Q8) continue;
+            q8_case c = {.terms = 8, .title = "convert"};
+            sn_shape shape = {2, 5, 7, 19};
+            kernel_case_output(&c.call, SN_OP_convert, shape);
+            kernel_case_input(&c.call, shape, types[from]);
+            store_input(&c, 0, types[from], shifted);
+            store_output(&c, types[to], (sn_quant){0.011f, 90});
+            check(&c);
+        }
+}
+
+static void test_sums(void **state)
+{
+    (void)state;
+    static const sn_dtype types[] = {SN_REAL, SN_BF16, SN_Q8};
+    for (int k = 0; k < 27; k++) {
+        int a = k % 3, b = k / 3 % 3, y = k / 9;
+        if (a != 2 && b != 2 && y != 2) continue;
+        q8_case c = {.terms = 16, .title = "add"};
+        sn_shape shape = {1, 3, 7, 37};
+        kernel_case_output(&c.call, SN_OP_add, shape);
+        kernel_case_input(&c.call, shape, types[a]);
+        kernel_case_input(&c.call, shape, types[b]);
+        store_input(&c, 0, types[a], shifted);
+        store_input(&c, 1, types[b], common);
+        store_output(&c, types[y], (sn_quant){0.05f, k % 2 ? 0 : 60});
+        c.call.node.attrs.u.activation.kind = k % 2 ? SN_RELU : SN_IDENTITY;
+        check(&c);
+    }
+}
+
+static void test_scale(void **state)
+{
+    (void)state;
+    static const sn_dtype types[] = {SN_REAL, SN_BF16, SN_Q8};
+    for (int k = 0; k < 54; k++) {
+        int x = k % 3, y = k / 3 % 3, r = k / 9 % 3;
+        bool residual = k < 27;
+        if (x != 2 && y != 2 && (!residual || r != 2)) continue;
+        q8_case c = {.terms = 16, .title = "scale_add"};
+        sn_shape shape = {2, 4, 5, k % 2 ? 64 : 23};
+        kernel_case_output(&c.call, SN_OP_scale_add, shape);
+        kernel_case_input(&c.call, shape, types[x]);
+        kernel_case_input(&c.call, (sn_shape){2, 1, 1, shape.c}, SN_REAL);
+        kernel_case_input(&c.call, residual ? shape : (sn_shape){0}, types[r]);
+        store_input(&c, 0, types[x], shifted);
+        store_input(&c, 2, types[r], common);
+        store_output(&c, types[y], (sn_quant){0.05f, k % 2 ? 0 : 100});
+        c.call.node.attrs.u.activation.kind = k % 2 ? SN_RELU : SN_IDENTITY;
+        check(&c);
+    }
+}
+
+/* ---- pooling, squeeze, moves ---- */
+
+static void test_pool(void **state)
+{
+    (void)state;
+    static const sn_pool_attrs pools[] = {
+        {SN_POOL_MAX, 3, 2, 1, false, false}, {SN_POOL_MAX, 2, 2, 0, false, false}, {SN_POOL_AVG, 3, 1, 1, false, true},
+        {SN_POOL_AVG, 3, 2, 1, false, false}};
+    static const int channels[] = {5, 64, 100};
+    for (size_t i = 0; i < 12; i++) {
+        sn_pool_attrs a = pools[i % 4];
+        q8_case c = {.terms = 8, .ties = true, .title = "pool2d"};
+        sn_shape x = {2, 11, 9, channels[i / 4]};
+        kernel_case_output(&c.call, SN_OP_pool2d,
+                           (sn_shape){2, (11 + 2 * a.pad - a.kernel) / a.stride + 1, (9 + 2 * a.pad - a.kernel) / a.stride + 1, x.c});
+        kernel_case_input(&c.call, x, SN_Q8);
+        store_input(&c, 0, SN_Q8, i % 2 ? shifted : common);
+        store_output(&c, SN_Q8, i % 2 ? shifted : common);
+        c.call.node.attrs.u.pool = a;
+        check(&c);
+    }
+}
+
+static void test_squeeze(void **state)
+{
+    (void)state;
+    static const sn_op_kind ops[] = {SN_OP_squeeze_avg, SN_OP_squeeze_max};
+    for (int i = 0; i < 4; i++) {
+        q8_case c = {.terms = 8, .title = "squeeze"};
+        int channels = i < 2 ? 21 : 300;
+        kernel_case_output(&c.call, ops[i % 2], (sn_shape){3, 1, 1, channels});
+        kernel_case_input(&c.call, (sn_shape){3, 7, 5, channels}, SN_Q8);
+        store_input(&c, 0, SN_Q8, shifted);
+        check(&c);
+    }
+}
+
+static void test_moves(void **state)
+{
+    (void)state;
+    sn_shape x = {2, 9, 8, 24};
+    q8_case concat = {.title = "concat"}, slice = {.title = "slice"}, shuffle = {.title = "channel_shuffle"}, sub = {.title = "subsample"};
+    kernel_case_output(&concat.call, SN_OP_concat, (sn_shape){2, 9, 8, 24 + 24 + 5});
+    kernel_case_input(&concat.call, x, SN_Q8);
+    kernel_case_input(&concat.call, x, SN_Q8);
+    kernel_case_input(&concat.call, (sn_shape){2, 9, 8, 5}, SN_Q8);
+    store_input(&concat, 0, SN_Q8, shifted);
+    store_input(&concat, 1, SN_Q8, common);
+    store_input(&concat, 2, SN_Q8, common);
+    store_output(&concat, SN_Q8, shifted);
+    check(&concat);
+    kernel_case_output(&slice.call, SN_OP_slice, (sn_shape){2, 9, 8, 7});
+    kernel_case_input(&slice.call, x, SN_Q8);
+    store_input(&slice, 0, SN_Q8, shifted);
+    store_output(&slice, SN_Q8, shifted);
+    slice.call.node.attrs.u.slice.begin = 3;
+    slice.call.node.attrs.u.slice.count = 7;
+    check(&slice);
+    kernel_case_output(&shuffle.call, SN_OP_channel_shuffle, x);
+    kernel_case_input(&shuffle.call, x, SN_Q8);
+    store_input(&shuffle, 0, SN_Q8, common);
+    store_output(&shuffle, SN_Q8, common);
+    shuffle.call.node.attrs.u.shuffle.groups = 3;
+    check(&shuffle);
+    kernel_case_output(&sub.call, SN_OP_subsample, (sn_shape){2, 5, 4, 24 + 3 + 9});
+    kernel_case_input(&sub.call, x, SN_Q8);
+    store_input(&sub, 0, SN_Q8, shifted);
+    store_output(&sub, SN_Q8, shifted);
+    sub.call.node.attrs.u.subsample = (sn_subsample_attrs){.stride = 2, .offset = 1, .channels_before = 3, .channels_after = 9};
+    check(&sub);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dense),   cmocka_unit_test(test_depthwise), cmocka_unit_test(test_grouped),
+        cmocka_unit_test(test_convert), cmocka_unit_test(test_sums),      cmocka_unit_test(test_scale),
+        cmocka_unit_test(test_pool),    cmocka_unit_test(test_squeeze),   cmocka_unit_test(test_moves),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
