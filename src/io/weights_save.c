@@ -115,8 +115,36 @@ static senet_status make_tensor(const sn_graph *graph, const sn_params *params, 
     return SENET_OK;
 }
 
-static bool is_int8(const sn_param *param, const sn_quantization *quantization);
-static senet_status add_int8(sn_tensor *tensor, sn_arena *arena, sn_tensor *scale);
+/* ---- weights in 8 bits ---- */
+
+/* Weights of convolutions and linear layers but those of kept layers. */
+static bool is_int8(const sn_param *param, const sn_quantization *quantization)
+{
+    char layer[SN_MAX_TENSOR_NAME];
+    if (param->kind != SN_PARAM_CONV_WEIGHT && param->kind != SN_PARAM_LINEAR_WEIGHT) return false;
+    const char *dot = strrchr(param->name, '.');
+    snprintf(layer, sizeof layer, "%.*s", dot ? (int)(dot - param->name) : (int)strlen(param->name), param->name);
+    return !sn_quantization_keeps(quantization, layer);
+}
+
+/* The tensor's values become integers; what follows it in the file are their scales. */
+static senet_status add_int8(sn_tensor *tensor, sn_arena *arena, sn_tensor *scale)
+{
+    int64_t outputs = tensor->dims[0], count = (int64_t)(tensor->bytes / sizeof(float));
+    int8_t *quantized = sn_arena_alloc(arena, (size_t)count + 1);
+    float *scales = sn_arena_alloc(arena, (size_t)outputs * sizeof *scales + 1);
+    char *name = sn_arena_printf(arena, "%s_scale", tensor->name);
+    if (!quantized || !scales || !name) return sn_fail_memory((size_t)count, "weights in 8 bits");
+    sn_quantize_outputs(tensor->data, outputs, count / outputs, quantized, scales);
+    *scale = (sn_tensor){.name = name, .type = SN_TENSOR_F32, .rank = 1, .dims = {outputs}, .data = scales,
+                         .bytes = (size_t)outputs * sizeof *scales};
+    tensor->type = SN_TENSOR_I8;
+    tensor->data = quantized;
+    tensor->bytes = (size_t)count;
+    return SENET_OK;
+}
+
+/* ---- the file ---- */
 
 /* Writes what was gathered in `list`; quantization NULL: all in float32. */
 static senet_status write_file(const char *path, const sn_graph *graph, const sn_params *params,
@@ -161,35 +189,6 @@ static senet_status save(const char *path, const sn_graph *graph, const sn_param
     return status;
 }
 
-/* ---- weights in 8 bits ---- */
-
-/* Weights of convolutions and linear layers but those of kept layers. */
-static bool is_int8(const sn_param *param, const sn_quantization *quantization)
-{
-    char layer[SN_MAX_TENSOR_NAME];
-    if (param->kind != SN_PARAM_CONV_WEIGHT && param->kind != SN_PARAM_LINEAR_WEIGHT) return false;
-    const char *dot = strrchr(param->name, '.');
-    snprintf(layer, sizeof layer, "%.*s", dot ? (int)(dot - param->name) : (int)strlen(param->name), param->name);
-    return !sn_quantization_keeps(quantization, layer);
-}
-
-/* The tensor's values become integers; what follows it in the file are their scales. */
-static senet_status add_int8(sn_tensor *tensor, sn_arena *arena, sn_tensor *scale)
-{
-    int64_t outputs = tensor->dims[0], count = (int64_t)(tensor->bytes / sizeof(float));
-    int8_t *quantized = sn_arena_alloc(arena, (size_t)count + 1);
-    float *scales = sn_arena_alloc(arena, (size_t)outputs * sizeof *scales + 1);
-    char *name = sn_arena_printf(arena, "%s_scale", tensor->name);
-    if (!quantized || !scales || !name) return sn_fail_memory((size_t)count, "weights in 8 bits");
-    sn_quantize_outputs(tensor->data, outputs, count / outputs, quantized, scales);
-    *scale = (sn_tensor){.name = name, .type = SN_TENSOR_F32, .rank = 1, .dims = {outputs}, .data = scales,
-                         .bytes = (size_t)outputs * sizeof *scales};
-    tensor->type = SN_TENSOR_I8;
-    tensor->data = quantized;
-    tensor->bytes = (size_t)count;
-    return SENET_OK;
-}
-
 senet_status sn_weights_save_int8(const char *path, const sn_graph *graph, const sn_params *params, const sn_weights_info *info)
 {
     entry_list list = {0};
@@ -205,8 +204,6 @@ cleanup:
     sn_arena_free(&list.arena);
     return status;
 }
-
-/* ---- float32 ---- */
 
 senet_status sn_weights_save(const char *path, const sn_graph *graph, const sn_params *params,
                              const sn_weights_info *info, const sn_metadata_entry *extra, size_t extra_count)
