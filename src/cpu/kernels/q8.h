@@ -90,8 +90,10 @@ SN_INLINE vf q8_hold(const q8_range *r, vf steps)
 #elif SN_VECTOR_FLOATS == 8
     return (vf)_mm256_min_ps(_mm256_max_ps((__m256)steps, (__m256)r->low), (__m256)r->high);
 #else
-    vf held = vf_select(steps > r->low, steps, r->low);
-    return vf_select(held < r->high, held, r->high);
+    vi above = steps > r->low;
+    vf held = (vf)((above & (vi)steps) | (~above & (vi)r->low));
+    vi below = held < r->high;
+    return (vf)((below & (vi)held) | (~below & (vi)r->high));
 #endif
 }
 
