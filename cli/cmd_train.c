@@ -80,7 +80,7 @@ static senet_status print_result(const sn_train_config *config, const sn_train_r
                                  bool as_json)
 {
     sn_text text = {0};
-    bool evaluated = result->best && *result->best;
+    bool evaluated = *result->best != 0;
     if (as_json) {
         sn_json_writer json = {.text = &text};
         sn_json_open_object(&json, NULL);

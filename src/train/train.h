@@ -114,8 +114,7 @@ typedef struct sn_train_result {
     double top1_error, top5_error, loss, images_per_second, best_top1_error;
     sn_validation ema; /* of the weights' moving average */
     int64_t best_epoch;
-    const char *best; /* path of best.safetensors; "" when nothing was evaluated; static storage of the result */
-    char best_path[4096];
+    char best[4096]; /* path of best.safetensors; "" when nothing was evaluated */
 } sn_train_result;
 
 /* Runs a training to its end, its max_steps, or a stop.  Writes log.jsonl, summary.csv, last, best, ema (where a moving average

@@ -287,7 +287,7 @@ static void fill_result(const run *r, sn_train_result *result)
     result->best_top1_error = t->state.best_top1_error;
     result->best_epoch = t->state.best_epoch;
     result->images_per_second = r->meter.busy_seconds > 0 ? (double)r->meter.busy_images / r->meter.busy_seconds : 0;
-    if (t->state.best_epoch > 0) snprintf(result->best_path, sizeof result->best_path, "%s", t->folder.best);
+    if (t->state.best_epoch > 0) snprintf(result->best, sizeof result->best, "%s", t->folder.best);
 }
 
 /* Saves what a run that was stopped, or came to its end, leaves behind. */
@@ -304,7 +304,6 @@ senet_status sn_train(const sn_train_config *config, const sn_train_hooks *hooks
     run r = {0};
     *result = (sn_train_result){
         .loss = NAN, .top1_error = NAN, .top5_error = NAN, .best_top1_error = NAN, .ema = {NAN, NAN, NAN}};
-    result->best = result->best_path;
     SN_RETURN_IF_FAILED(sn_training_create(config, hooks, &r.t));
     senet_status status = train(&r);
     if (status == SENET_OK || status == SENET_STOPPED) {

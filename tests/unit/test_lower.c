@@ -152,8 +152,9 @@ static void run(const network *n, const sn_graph *graph, sn_params *params, cons
 }
 
 /* A rounding to bf16 changes a value by up to 2^-9 of its size, and each tensor between the pictures and a logit is rounded once,
- * weights too: errors that know nothing of each other grow as the root of their number.  Three times that holds for logits, which
- * are differences, in each of these networks. */
+ * weights too: errors that know nothing of each other grow as the root of their number.  Five times that holds for logits, which
+ * are differences, in each of these networks: a map rounded the other way, as another compiler's or level's sums may make it, moves
+ * the error of ShuffleNet, the most sensitive one, between 2.5 and 3.1 times. */
 static void lowered_networks_compute_nearly_the_same(void **state)
 {
     (void)state;
@@ -176,7 +177,7 @@ static void lowered_networks_compute_nearly_the_same(void **state)
         }
         for (size_t i = 0; i < lowered->nodes_count; i++)
             if (lowered->nodes[i].dtype == SN_BF16) roundings += lowered->nodes[i].op == SN_OP_conv2d ? 2 : 1;
-        double relative = sqrt(error / size), allowed = 3 * ldexp(1, -9) * sqrt(roundings);
+        double relative = sqrt(error / size), allowed = 5 * ldexp(1, -9) * sqrt(roundings);
         printf("%s: relative error %.2g, allowed %.2g\n", n->name, relative, allowed);
         if (!(relative <= allowed)) fail_msg("%s: off by %.3g of the logits, allowed %.3g", n->name, relative, allowed);
         assert_true(error > 0); /* it did run on bf16 */
