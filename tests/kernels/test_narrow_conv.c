@@ -83,7 +83,7 @@ static void float_on_either_side(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         vector_case weight = conv_case(&shapes[i], SN_OP_conv2d_grad_weight);
-        narrow_stored(&weight.call, false, DY);
+        narrow_stored(&weight.call, false, i % 2 ? X : DY);
         narrow_check(&weight);
         for (int narrow_input = 0; narrow_input < 2; narrow_input++) {
             vector_case c = conv_case(&shapes[i], SN_OP_conv2d);

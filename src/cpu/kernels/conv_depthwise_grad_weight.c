@@ -1,7 +1,7 @@
 /* conv_depthwise_grad_weight.c - gradient of a depthwise 3x3 weight:  dw(ky, kx, c) = sum over pixels of  x(pixel + tap, c) dy(pixel, c).
  *
  * For one vector of channels the nine sums stay in registers while a unit (rows of one image, about UNIT_PIXELS pixels, which also
- * bounds the rounding) passes by; dy is loaded once a pixel, x nine times, from the L1 cache.  Where a row or a column of the
+ * bounds the rounding) passes by; dy is loaded once a pixel, x less than five times, from the L1 cache.  Where a row or a column of the
  * kernel leaves the image, x is read from a vector of zeros.
  *
  * Units are cut into chunks by the shape alone, each with a dw of its own; the chunks are added in order at the end, so threads do
@@ -10,7 +10,7 @@
  */
 #include "cpu/kernels/stored.h"
 
-enum { TAPS = 9, UNIT_PIXELS = 128, MOST_CHUNKS = 16 };
+enum { TAPS = 9, UNIT_PIXELS = 128, MOST_CHUNKS = 16, MOST_PIXELS = 4 };
 
 typedef struct depthwise_plan {
     sn_shape x, y;
@@ -61,12 +61,19 @@ typedef struct depthwise_run {
 
 static const stored zeros[VF];
 
-/* Adds the products of one output pixel; x[ky]: the pixel of kernel column 0, the next ones step[ky] floats further. */
-SN_INLINE void add_pixel(vf *sum, const stored *const x[3], const ptrdiff_t step[3], const stored *dy, int64_t lanes)
+/* Adds the products of `pixels` neighbouring output pixels, in their order; x[ky]: the first one's pixel of kernel column 0, the next
+ * ones step[ky] values further.  A value of x is loaded once for all of them. */
+SN_INLINE void add_pixels(vf *sum, const stored *const x[3], const ptrdiff_t step[3], const stored *dy, ptrdiff_t dy_step, int64_t lanes,
+                          int pixels, int stride)
 {
-    vf d = vs_load_n(dy, lanes);
+    vf d[MOST_PIXELS];
+    SN_UNROLL for (int i = 0; i < pixels; i++) d[i] = vs_load_n(dy + i * dy_step, lanes);
     SN_UNROLL for (int ky = 0; ky < 3; ky++)
-        SN_UNROLL for (int kx = 0; kx < 3; kx++) sum[ky * 3 + kx] += vs_load_n(x[ky] + kx * step[ky], lanes) * d;
+        SN_UNROLL for (int j = 0; j < (pixels - 1) * stride + 3; j++) {
+            vf value = vs_load_n(x[ky] + j * step[ky], lanes);
+            SN_UNROLL for (int i = 0; i < pixels; i++)
+                if (j >= i * stride && j < i * stride + 3) sum[ky * 3 + j - i * stride] += value * d[i];
+        }
 }
 
 /* The same where kernel columns may lie outside: col is the input column of kernel column 0. */
@@ -81,9 +88,10 @@ SN_INLINE void add_border_pixel(vf *sum, const stored *const rows[3], const ptrd
     }
 }
 
-/* Adds rows [row0, row1) of an image for one vector of channels to dw; x and dy at the image's pixel (0, 0). */
+/* Adds rows [row0, row1) of an image for one vector of channels to dw; x and dy at the image's pixel (0, 0).  stride: 1, 2 or, where it
+ * is another one, 0. */
 SN_INLINE void add_rows(const depthwise_plan *p, const stored *x, const stored *dy, float *dw, int64_t row0, int64_t row1,
-                        int64_t lanes)
+                        int64_t lanes, int stride)
 {
     vf sum[TAPS];
     SN_UNROLL for (int t = 0; t < TAPS; t++) sum[t] = (vf){0};
@@ -104,12 +112,17 @@ SN_INLINE void add_rows(const depthwise_plan *p, const stored *x, const stored *
             add_border_pixel(sum, rows, step, col * p->stride - p->left, p->x.w, d + col * channels, lanes);
         const stored *at[3];
         SN_UNROLL for (int ky = 0; ky < 3; ky++) at[ky] = rows[ky] + (first * p->stride - p->left) * step[ky];
-        for (int64_t col = first; col < last; col++) {
+        for (int64_t col = first; col < last;) {
+            int64_t pixels = stride > 0 && col + MOST_PIXELS <= last ? MOST_PIXELS : 1;
             for (int64_t k = 1; k <= p->stride; k++)
-                for (int64_t i = 0; i < p->stride; i++) __builtin_prefetch(at[2] + (k * p->x.w + i) * step[2], 0, 2);
-            __builtin_prefetch(d + (p->y.w + col) * channels, 0, 2);
-            add_pixel(sum, at, step, d + col * channels, lanes);
-            SN_UNROLL for (int ky = 0; ky < 3; ky++) at[ky] += p->stride * step[ky];
+                for (int64_t i = 0; i < pixels * p->stride; i++) __builtin_prefetch(at[2] + (k * p->x.w + i) * step[2], 0, 2);
+            for (int64_t i = 0; i < pixels; i++) __builtin_prefetch(d + (p->y.w + col + i) * channels, 0, 2);
+            if (pixels == MOST_PIXELS)
+                add_pixels(sum, at, step, d + col * channels, channels, lanes, MOST_PIXELS, stride);
+            else
+                add_pixels(sum, at, step, d + col * channels, channels, lanes, 1, 1);
+            SN_UNROLL for (int ky = 0; ky < 3; ky++) at[ky] += pixels * p->stride * step[ky];
+            col += pixels;
         }
         for (int64_t col = last; col < p->y.w; col++)
             add_border_pixel(sum, rows, step, col * p->stride - p->left, p->x.w, d + col * channels, lanes);
@@ -117,16 +130,19 @@ SN_INLINE void add_rows(const depthwise_plan *p, const stored *x, const stored *
     SN_UNROLL for (int t = 0; t < TAPS; t++) vf_store(dw + t * VF, vf_load(dw + t * VF) + sum[t]);
 }
 
-static SN_NOINLINE void add_rows_whole(const depthwise_plan *p, const stored *x, const stored *dy, float *dw, int64_t row0, int64_t row1)
-{
-    add_rows(p, x, dy, dw, row0, row1, VF);
-}
+#define DEFINE_ADD_ROWS(stride)                                                                                      \
+    static SN_NOINLINE void add_rows_##stride(const depthwise_plan *p, const stored *x, const stored *dy, float *dw, \
+                                              int64_t row0, int64_t row1, int64_t lanes)                             \
+    {                                                                                                                \
+        if (lanes >= VF)                                                                                             \
+            add_rows(p, x, dy, dw, row0, row1, VF, stride);                                                          \
+        else                                                                                                         \
+            add_rows(p, x, dy, dw, row0, row1, lanes, stride);                                                       \
+    }
 
-static SN_NOINLINE void add_rows_part(const depthwise_plan *p, const stored *x, const stored *dy, float *dw, int64_t row0, int64_t row1,
-                                      int64_t lanes)
-{
-    add_rows(p, x, dy, dw, row0, row1, lanes);
-}
+DEFINE_ADD_ROWS(0)
+DEFINE_ADD_ROWS(1)
+DEFINE_ADD_ROWS(2)
 
 static void chunk_task(void *context, int64_t index, int worker)
 {
@@ -142,11 +158,9 @@ static void chunk_task(void *context, int64_t index, int worker)
         int64_t row1 = sn_min64(p->y.h, row0 + p->unit_rows);
         const stored *x = run->x + image * p->x.h * p->x.w * p->x.c, *dy = run->dy + image * p->y.h * p->y.w * p->y.c;
         for (int64_t block = first; block < last; block++) {
-            int64_t channel = block * VF, lanes = p->y.c - channel;
-            if (lanes >= VF)
-                add_rows_whole(p, x + channel, dy + channel, dw + block * TAPS * VF, row0, row1);
-            else
-                add_rows_part(p, x + channel, dy + channel, dw + block * TAPS * VF, row0, row1, lanes);
+            int64_t channel = block * VF;
+            (p->stride == 1 ? add_rows_1 : p->stride == 2 ? add_rows_2 : add_rows_0)(
+                p, x + channel, dy + channel, dw + block * TAPS * VF, row0, row1, p->y.c - channel);
         }
     }
 }

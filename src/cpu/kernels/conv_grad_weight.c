@@ -136,10 +136,13 @@ static weight_plan plan_of(const sn_kernel_call *call)
     return p;
 }
 
-/* A stored x, or that of the first convolution, which is float. */
+/* x and dy are stored or float: pictures are float, and so are the gradients of a classifier behind a stored map. */
 static const char *refuse(const sn_kernel_call *call)
 {
-    return storage_refusal(call, call->input_nodes[0]->dtype == SN_REAL ? 1u << 1 : 1u << 0 | 1u << 1, SN_REAL);
+    uint32_t narrow = 0;
+    for (int k = 0; k < 2; k++)
+        if (call->input_nodes[k]->dtype != SN_REAL) narrow |= 1u << k;
+    return storage_refusal(call, narrow, SN_REAL);
 }
 
 static size_t scratch_bytes(const sn_kernel_call *call)

@@ -83,10 +83,18 @@ SN_INLINE void add_products(vf sum[INPUTS], const vf x[INPUTS], vf dy)
     SN_UNROLL for (int i = 0; i < INPUTS; i++) sum[i] += x[i] * dy;
 }
 
+/* Of bf16 the permutation also puts each value into the upper half of its lane. */
 SN_INLINE void load_inputs(vf x[INPUTS], const grouped_row *r, int64_t col, const vi lanes[INPUTS])
 {
-    vf v = vs_load_n(r->x + col * r->x_pixel, r->x_count);
+    const stored *from = r->x + col * r->x_pixel;
+#if SN_STORED_BF16 && SN_VECTOR_FLOATS == 16
+    __m512i halves = _mm512_castsi256_si512((__m256i)(r->x_count >= VF ? *(const vh *)from : vh_load_first(from, r->x_count)));
+    SN_UNROLL for (int i = 0; i < INPUTS; i++)
+        x[i] = (vf)_mm512_maskz_permutexvar_epi16(0xaaaaaaaau, (__m512i)(lanes[i] << 16), halves);
+#else
+    vf v = vs_load_n(from, r->x_count);
     SN_UNROLL for (int i = 0; i < INPUTS; i++) x[i] = vf_permute(v, lanes[i]);
+#endif
 }
 
 SN_INLINE vf load_change(const grouped_row *r, int64_t col) { return col < r->y_cols ? vs_load(r->dy + col * r->y_pixel) : (vf){0}; }

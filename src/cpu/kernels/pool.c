@@ -60,22 +60,35 @@ static pool_plan plan_of(const sn_kernel_call *call)
 
 /* ---- forward ---- */
 
+SN_INLINE vf pool_cell(vf total, vf cell, bool max)
+{
+    if (max) return vf_larger(total, cell);
+    return total + cell;
+}
+
 /* y = the pooled window whose first cell is at x. */
 SN_INLINE void pool_window(const stored *x, ptrdiff_t row, int64_t channels, stored *y, int64_t rows, int64_t cols, bool max,
                            float share)
 {
-    for (int64_t c = 0; c < channels; c += VF) {
-        int64_t lanes = channels - c;
-        vf total = vs_load_n(x + c, lanes);
+    int64_t c = 0;
+    for (; c + SPAN <= channels; c += SPAN) {
+        vf total[SPAN_VECTORS], cell[SPAN_VECTORS];
+        vs_load_span(x + c, total);
         for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < cols; j++) {
                 if (i == 0 && j == 0) continue;
-                vf cell = vs_load_n(x + i * row + j * channels + c, lanes);
-                if (max)
-                    total = vf_larger(total, cell);
-                else
-                    total += cell;
+                vs_load_span(x + i * row + j * channels + c, cell);
+                SN_UNROLL for (int v = 0; v < SPAN_VECTORS; v++) total[v] = pool_cell(total[v], cell[v], max);
             }
+        if (!max) SN_UNROLL for (int v = 0; v < SPAN_VECTORS; v++) total[v] *= share;
+        vs_store_span(y + c, total);
+    }
+    for (; c < channels; c += VF) {
+        int64_t lanes = channels - c;
+        vf total = vs_load_n(x + c, lanes);
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = 0; j < cols; j++)
+                if (i != 0 || j != 0) total = pool_cell(total, vs_load_n(x + i * row + j * channels + c, lanes), max);
         if (!max) total *= share;
         vs_store_n(y + c, total, lanes);
     }

@@ -200,17 +200,44 @@ typedef struct scale_job {
     int64_t pixels, channels;
 } scale_job;
 
+SN_INLINE void scale_span(const scale_job *j, int64_t at, const vf row[SPAN_VECTORS], bool per_element, bool adds,
+                          sn_activation activation)
+{
+    vf v[SPAN_VECTORS], gate[SPAN_VECTORS], residual[SPAN_VECTORS];
+    vs_load_span(j->x + at, v);
+    if (per_element) vs_load_span(j->gate + at, gate);
+    if (adds) vs_load_span(j->residual + at, residual);
+    SN_UNROLL for (int i = 0; i < SPAN_VECTORS; i++) {
+        v[i] *= per_element ? gate[i] : row[i];
+        if (adds) v[i] += residual[i];
+        v[i] = vf_activate(v[i], activation);
+    }
+    vs_store_span(j->y + at, v);
+}
+
 /* Strictly in the order of memory: several pixels at a time would save loads of the gate, which come from the L1 cache anyway, and
  * put rows of 1024 channels into the same cache sets. */
 SN_INLINE void scale_rows(const scale_job *j, bool per_element, bool adds, sn_activation activation)
 {
-    for (int64_t pixel = 0; pixel < j->pixels; pixel++)
-        for (int64_t c = 0; c < j->channels; c += VF) {
+    vf gate[SPAN_VECTORS] = {{0}};
+    int64_t pixel = 0;
+    if (SPAN_VECTORS == 2 && j->channels == VF) { /* a span is two pixels */
+        if (!per_element) vf_load_twins(j->gate_row, gate);
+        for (; pixel + 2 <= j->pixels; pixel += 2) scale_span(j, pixel * VF, gate, per_element, adds, activation);
+    }
+    for (; pixel < j->pixels; pixel++) {
+        int64_t c = 0;
+        for (; c + SPAN <= j->channels; c += SPAN) {
+            if (!per_element) vf_load_span(j->gate_row + c, gate);
+            scale_span(j, pixel * j->channels + c, gate, per_element, adds, activation);
+        }
+        for (; c < j->channels; c += VF) {
             int64_t at = pixel * j->channels + c, lanes = j->channels - c;
             vf v = vs_load_n(j->x + at, lanes) * (per_element ? vs_load_n(j->gate + at, lanes) : vf_load_n(j->gate_row + c, lanes));
             if (adds) v += vs_load_n(j->residual + at, lanes);
             vs_store_n(j->y + at, vf_activate(v, activation), lanes);
         }
+    }
 }
 
 SN_INLINE void scale_and_activate(const scale_job *given, bool per_element, bool adds, sn_activation activation)
