@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 bool sn_multiply(int64_t a, int64_t b, int64_t *product)
 {
@@ -38,6 +39,29 @@ void *sn_alloc_aligned_zeroed(size_t bytes)
 }
 
 void sn_free_aligned(void *block) { free(block); }
+
+/* A large block begins where a page of 2 MB can: a longer one is asked for, and both ends are cut off. */
+void *sn_pages_map(size_t bytes)
+{
+    size_t spare = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 0;
+    if (bytes > SIZE_MAX - spare - HUGE_PAGE) return NULL;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), length = sn_align(bytes ? bytes : 1, page);
+    char *all = mmap(NULL, length + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED) return NULL;
+    if (!spare) return all;
+    char *block = all + (sn_align((size_t)(uintptr_t)all, HUGE_PAGE) - (size_t)(uintptr_t)all);
+    if (block > all) munmap(all, (size_t)(block - all));
+    if (block < all + spare) munmap(block + length, (size_t)(all + spare - block));
+#ifdef MADV_HUGEPAGE
+    madvise(block, length, MADV_HUGEPAGE);
+#endif
+    return block;
+}
+
+void sn_pages_unmap(void *block, size_t bytes)
+{
+    if (block) munmap(block, sn_align(bytes ? bytes : 1, (size_t)sysconf(_SC_PAGESIZE)));
+}
 
 bool sn_grow(void *array_pointer, size_t item_bytes, size_t *capacity, size_t need)
 {

@@ -20,6 +20,11 @@ void *sn_alloc_aligned(size_t bytes);
 void *sn_alloc_aligned_zeroed(size_t bytes);
 void sn_free_aligned(void *block);
 
+/* Zeroed pages straight from the system, touched by nobody yet, so that threads which fill them share the cost of the first touch, and
+ * parts can be given back by madvise.  NULL when there are none; free with sn_pages_unmap and the same size. */
+void *sn_pages_map(size_t bytes);
+void sn_pages_unmap(void *block, size_t bytes);
+
 /* Grows *array so that it holds at least `need` items; amortised doubling.  false when memory is short (array unchanged). */
 bool sn_grow(void *array_pointer, size_t item_bytes, size_t *capacity, size_t need);
 

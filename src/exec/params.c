@@ -1,5 +1,6 @@
 /* params.c - the flat block of parameters: learnable tensors first, then running statistics; each starts at a cache line. */
 #define _GNU_SOURCE /* madvise */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,8 +12,8 @@ struct sn_params {
     sn_precision precision;
     size_t count, learnable, total; /* tensors; elements incl. padding */
     size_t *offsets;                /* in elements, by parameter index */
-    void *block;
-    uint64_t version;
+    void *block; /* pages of their own, which can be given back */
+    atomic_uint_fast64_t version;
     sn_params_source source; /* NULL: values cannot be had again */
     void *source_context;
     size_t released; /* bytes given back */
@@ -41,7 +42,7 @@ senet_status sn_params_create(const sn_graph *graph, sn_precision precision, sn_
         if (!statistics) created->learnable = at;
     }
     created->total = at;
-    created->block = sn_alloc_aligned_zeroed(at * sn_real_bytes(precision));
+    created->block = sn_pages_map(at * sn_real_bytes(precision));
     if (!created->block) {
         sn_params_destroy(created);
         return sn_fail_memory(at * sn_real_bytes(precision), "parameters");
@@ -54,7 +55,7 @@ void sn_params_destroy(sn_params *params)
 {
     if (!params) return;
     free(params->offsets);
-    sn_free_aligned(params->block);
+    sn_pages_unmap(params->block, params->total * sn_real_bytes(params->precision));
     free(params);
 }
 

@@ -1,11 +1,15 @@
-/* weights.c - loads a weights file into a network's parameters (weights.h): first every check, then every change. */
+/* weights.c - loads a weights file into a network's parameters (weights.h): first every check, then every change.
+ *
+ * Both walk over all bytes, tensors shared among threads; what is float32 already is read in place. */
 #include "io/weights.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "base/text.h"
 #include "io/bias_fold.h"
 #include "io/names.h"
@@ -21,8 +25,9 @@ typedef struct loader {
     const sn_tensors *file;
     const char *path, *base;
     const sn_graph *graph;
-    source *sources;      /* by parameter */
-    float *values, *bias; /* room for the largest tensor */
+    source *sources; /* by parameter */
+    sn_params *params;
+    atomic_size_t failed; /* the first parameter that a thread could not check or set; params_count: none */
     sn_load_report report;
 } loader;
 
@@ -115,37 +120,50 @@ static bool shapes_agree(const sn_tensor *tensor, const sn_param *param, bool *r
     return param->rank == 2 && inputs == param->dims[1];
 }
 
-static senet_status values_of(const sn_tensors *file, const sn_tensor *tensor, float *values)
+/* Elements as float32: in place, or else converted into memory of their own, *made, which the caller frees. */
+static senet_status values_of(const sn_tensors *file, const sn_tensor *tensor, const float **values, float **made)
 {
-    return tensor->type == SN_TENSOR_I8 ? sn_tensor_dequantize(file, tensor, values) : sn_tensor_to_f32(file, tensor, values);
-}
-
-/* Converts into `values` and looks at every element: a damaged file must not be used silently. */
-static senet_status read_values(const loader *l, const sn_tensor *tensor, float *values, bool variance)
-{
-    SN_RETURN_IF_FAILED(values_of(l->file, tensor, values));
+    *made = NULL;
+    *values = tensor->data;
+    if (tensor->type == SN_TENSOR_F32 && (uintptr_t)tensor->data % sizeof **values == 0) return SENET_OK;
     size_t count = tensor->bytes / sn_tensor_type_bytes(tensor->type);
-    for (size_t i = 0; i < count; i++) {
-        if (!isfinite(values[i])) return sn_fail(SENET_BAD_DATA, "%s: %s[%zu] is not finite", l->path, tensor->name, i);
-        if (variance && values[i] < 0)
-            return sn_fail(SENET_BAD_DATA, "%s: %s[%zu] is %g, but a variance cannot be negative", l->path,
-                           tensor->name, i, (double)values[i]);
-    }
-    return SENET_OK;
+    *values = *made = malloc((count + 1) * sizeof **made);
+    if (!*made) return sn_fail_memory(count * sizeof **made, sn_tensors_path(file));
+    return tensor->type == SN_TENSOR_I8 ? sn_tensor_dequantize(file, tensor, *made) : sn_tensor_to_f32(file, tensor, *made);
 }
 
-static senet_status check_bias(loader *l, const sn_param *mean, const sn_tensor *bias)
+/* Whether the exponents of all are below infinity's; a loop that compilers make vectors of. */
+static bool all_finite(const float *values, size_t count)
 {
-    char have[SN_DIMS_TEXT_BYTES], need[SN_DIMS_TEXT_BYTES];
-    if (bias->rank != 1 || bias->dims[0] != mean->dims[0])
-        return sn_fail(SENET_BAD_DATA, "%s: tensor '%s' is %s, but '%s', which takes the bias, is %s", l->path,
-                       bias->name, sn_dims_text(have, bias->dims, bias->rank), mean->name,
-                       sn_dims_text(need, mean->dims, mean->rank));
-    if (bias->type != SN_TENSOR_F32) l->report.converted++;
-    return read_values(l, bias, l->bias, false);
+    uint32_t bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        bad |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return !bad;
 }
 
-static senet_status check_param(loader *l, size_t index)
+/* Looks at every element: a damaged file must not be used silently. */
+static senet_status check_values(const loader *l, const sn_tensor *tensor, bool variance)
+{
+    float *made;
+    const float *values;
+    size_t count = tensor->bytes / sn_tensor_type_bytes(tensor->type);
+    senet_status status = values_of(l->file, tensor, &values, &made);
+    for (size_t i = 0; status == SENET_OK && (variance || !all_finite(values, count)) && i < count; i++) {
+        if (!isfinite(values[i]))
+            status = sn_fail(SENET_BAD_DATA, "%s: %s[%zu] is not finite", l->path, tensor->name, i);
+        else if (variance && values[i] < 0)
+            status = sn_fail(SENET_BAD_DATA, "%s: %s[%zu] is %g, but a variance cannot be negative", l->path, tensor->name, i,
+                             (double)values[i]);
+    }
+    free(made);
+    sn_tensor_drop(l->file, tensor);
+    return status;
+}
+
+static senet_status check_shape(loader *l, size_t index)
 {
     const sn_param *param = &l->graph->params[index];
     const source *from = &l->sources[index];
@@ -156,11 +174,21 @@ static senet_status check_param(loader *l, size_t index)
         return sn_fail(SENET_BAD_DATA, "%s: tensor '%s' is %s, but the model's '%s' is %s", l->path, from->tensor->name,
                        sn_dims_text(have, from->tensor->dims, from->tensor->rank), param->name,
                        sn_dims_text(need, param->dims, param->rank));
+    if (from->bias && (from->bias->rank != 1 || from->bias->dims[0] != param->dims[0]))
+        return sn_fail(SENET_BAD_DATA, "%s: tensor '%s' is %s, but '%s', which takes the bias, is %s", l->path, from->bias->name,
+                       sn_dims_text(have, from->bias->dims, from->bias->rank), param->name,
+                       sn_dims_text(need, param->dims, param->rank));
     l->report.reshaped += reshaped;
     l->report.converted += from->tensor->type != SN_TENSOR_F32;
-    SN_RETURN_IF_FAILED(read_values(l, from->tensor, l->values, param->kind == SN_PARAM_BN_VAR));
-    sn_tensor_drop(l->file, from->tensor);
-    return from->bias ? check_bias(l, param, from->bias) : SENET_OK;
+    l->report.converted += from->bias && from->bias->type != SN_TENSOR_F32;
+    return SENET_OK;
+}
+
+static senet_status check_param(loader *l, size_t index)
+{
+    const source *from = &l->sources[index];
+    SN_RETURN_IF_FAILED(check_values(l, from->tensor, l->graph->params[index].kind == SN_PARAM_BN_VAR));
+    return from->bias ? check_values(l, from->bias, false) : SENET_OK;
 }
 
 /* A file that says which epsilon its batch norms had does not work with another one. */
@@ -178,17 +206,60 @@ static senet_status check_epsilon(const loader *l)
 
 /* ---- the change ---- */
 
-static senet_status set_param(loader *l, sn_params *params, size_t index)
+static senet_status set_param(loader *l, size_t index)
 {
     const source *from = &l->sources[index];
-    SN_RETURN_IF_FAILED(values_of(l->file, from->tensor, l->values));
+    const float *values, *bias;
+    float *made, *made_bias = NULL, *difference = NULL;
+    senet_status status;
+    SN_TRY(values_of(l->file, from->tensor, &values, &made), cleanup);
     if (from->bias) {
-        SN_RETURN_IF_FAILED(values_of(l->file, from->bias, l->bias));
-        for (int64_t i = 0; i < l->graph->params[index].dims[0]; i++) l->values[i] -= l->bias[i];
+        int64_t n = l->graph->params[index].dims[0];
+        SN_TRY(values_of(l->file, from->bias, &bias, &made_bias), cleanup);
+        difference = malloc((size_t)n * sizeof *difference);
+        if (!difference) {
+            status = sn_fail_memory((size_t)n * sizeof *difference, l->path);
+            goto cleanup;
+        }
+        for (int64_t i = 0; i < n; i++) difference[i] = values[i] - bias[i];
+        values = difference;
     }
-    sn_params_set(params, l->graph, (int)index, l->values);
+    sn_params_set(l->params, l->graph, (int)index, values);
+cleanup:
+    free(made);
+    free(made_bias);
+    free(difference);
     sn_tensor_drop(l->file, from->tensor);
-    return SENET_OK;
+    return status;
+}
+
+/* ---- all parameters, shared among threads ---- */
+
+/* Remembers the first parameter that failed: errors are told by the thread that loads. */
+static void note_failure(loader *l, size_t index)
+{
+    size_t first = atomic_load(&l->failed);
+    while (index < first && !atomic_compare_exchange_weak(&l->failed, &first, index)) continue;
+}
+
+static void check_task(void *context, int64_t index, int worker)
+{
+    (void)worker;
+    if (check_param(context, (size_t)index) != SENET_OK) note_failure(context, (size_t)index);
+}
+
+static void set_task(void *context, int64_t index, int worker)
+{
+    (void)worker;
+    if (set_param(context, (size_t)index) != SENET_OK) note_failure(context, (size_t)index);
+}
+
+static senet_status each_param(loader *l, void (*task)(void *, int64_t, int), senet_status (*again)(loader *, size_t))
+{
+    size_t count = l->graph->params_count;
+    atomic_store(&l->failed, count);
+    sn_parallel_for(sn_default_threads(), (int64_t)count, task, l);
+    return l->failed < count ? again(l, l->failed) : SENET_OK;
 }
 
 void sn_load_report_free(sn_load_report *report)
@@ -204,24 +275,17 @@ senet_status sn_weights_load(const sn_tensors *file, const char *base, const sn_
 {
     senet_status status;
     if (report) *report = (sn_load_report){0};
-    loader l = {.file = file, .path = sn_tensors_path(file), .base = base, .graph = graph};
-    size_t count = graph->params_count, largest = 1;
-
-    for (size_t i = 0; i < count; i++) {
-        size_t elements = (size_t)sn_shape_elements(graph->params[i].shape);
-        if (elements > largest) largest = elements;
-    }
-    l.sources = calloc(count + 1, sizeof *l.sources);
-    l.values = malloc(largest * sizeof *l.values);
-    l.bias = malloc(largest * sizeof *l.bias);
-    if (!l.sources || !l.values || !l.bias) {
-        status = sn_fail_memory(2 * largest * sizeof *l.values, l.path);
+    loader l = {.file = file, .path = sn_tensors_path(file), .base = base, .graph = graph, .params = params};
+    l.sources = calloc(graph->params_count + 1, sizeof *l.sources);
+    if (!l.sources) {
+        status = sn_fail_memory(graph->params_count * sizeof *l.sources, l.path);
         goto cleanup;
     }
     for (size_t i = 0; i < sn_tensors_count(file); i++) SN_TRY(place_tensor(&l, sn_tensors_at(file, i)), cleanup);
     SN_TRY(check_epsilon(&l), cleanup);
-    for (size_t i = 0; i < count; i++) SN_TRY(check_param(&l, i), cleanup);
-    for (size_t i = 0; i < count; i++) SN_TRY(set_param(&l, params, i), cleanup);
+    for (size_t i = 0; i < graph->params_count; i++) SN_TRY(check_shape(&l, i), cleanup);
+    SN_TRY(each_param(&l, check_task, check_param), cleanup);
+    SN_TRY(each_param(&l, set_task, set_param), cleanup);
     if (report) {
         *report = l.report;
         l.report = (sn_load_report){0};
@@ -231,7 +295,5 @@ senet_status sn_weights_load(const sn_tensors *file, const char *base, const sn_
 cleanup:
     sn_load_report_free(&l.report);
     free(l.sources);
-    free(l.values);
-    free(l.bias);
     return status;
 }
