@@ -69,19 +69,7 @@ static inline void *narrow_run(const vector_case *given, const sn_kernel *kernel
     }
     size_t bytes = (size_t)sn_shape_elements(c.node.shape) * sn_dtype_bytes(c.node.dtype, precision);
     void *output = alias >= 0 ? blocks[alias] : vector_block(bytes);
-    if (squeeze) {
-        c.call.squeeze_node = &squeeze->node;
-        c.call.squeeze = squeeze->values;
-    }
-    void *packed = kernel->packed_bytes ? vector_block(kernel->packed_bytes(&c.call)) : NULL;
-    void *scratch = kernel->scratch_bytes ? vector_block(kernel->scratch_bytes(&c.call)) : NULL;
-    if (kernel->pack) kernel->pack(&c.call, packed);
-    c.call.output = output;
-    c.call.packed = packed;
-    c.call.scratch = scratch;
-    kernel->run(&c.call);
-    free(packed);
-    free(scratch);
+    vector_run_bound(&c.call, kernel, output, squeeze);
     for (int i = 0; i < c.node.inputs_count; i++)
         if (blocks[i] != output) free(blocks[i]);
     return output;

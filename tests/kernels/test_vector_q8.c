@@ -68,20 +68,8 @@ static void *run_case(const q8_case *given, const sn_kernel *kernel, int threads
     if (*refusal) return NULL;
     for (int i = 0; i < c.node.inputs_count; i++)
         if (c.call.input_nodes[i]) c.call.inputs[i] = blocks[i] = draw(given, i);
-    if (squeeze) {
-        c.call.squeeze_node = &squeeze->node;
-        c.call.squeeze = squeeze->values;
-    }
     void *output = vector_block((size_t)sn_shape_elements(c.node.shape) * sn_dtype_bytes(c.node.dtype, SN_FLOAT));
-    void *packed = kernel->packed_bytes ? vector_block(kernel->packed_bytes(&c.call)) : NULL;
-    void *scratch = kernel->scratch_bytes ? vector_block(kernel->scratch_bytes(&c.call)) : NULL;
-    if (kernel->pack) kernel->pack(&c.call, packed);
-    c.call.output = output;
-    c.call.packed = packed;
-    c.call.scratch = scratch;
-    kernel->run(&c.call);
-    free(packed);
-    free(scratch);
+    vector_run_bound(&c.call, kernel, output, squeeze);
     for (int i = 0; i < c.node.inputs_count; i++) free(blocks[i]);
     return output;
 }

@@ -88,6 +88,24 @@ typedef struct vector_squeeze {
     float *values; /* (N,1,1,C) */
 } vector_squeeze;
 
+/* Runs a kernel on a call with its inputs in place: packs, squeezes if it is asked to, and writes to output. */
+static inline void vector_run_bound(sn_kernel_call *call, const sn_kernel *kernel, void *output, vector_squeeze *squeeze)
+{
+    if (squeeze) {
+        call->squeeze_node = &squeeze->node;
+        call->squeeze = squeeze->values;
+    }
+    void *packed = kernel->packed_bytes ? vector_block(kernel->packed_bytes(call)) : NULL;
+    void *scratch = kernel->scratch_bytes ? vector_block(kernel->scratch_bytes(call)) : NULL;
+    if (kernel->pack) kernel->pack(call, packed);
+    call->output = output;
+    call->packed = packed;
+    call->scratch = scratch;
+    kernel->run(call);
+    free(packed);
+    free(scratch);
+}
+
 /* Runs one kernel; the result is malloc'ed: the output, or the inputs it changed one behind the other. *refusal is set where the kernel
  * does not take the call.  alias >= 0: the output is written over that input. */
 static inline void *vector_run_squeezing(const vector_case *given, const sn_kernel *kernel, sn_precision precision,
@@ -106,19 +124,7 @@ static inline void *vector_run_squeezing(const vector_case *given, const sn_kern
         c.call.inputs[i] = given->given[i] ? given->given[i] : blocks[i];
     }
     void *output = alias >= 0 ? blocks[alias] : vector_block(output_bytes);
-    if (squeeze) {
-        c.call.squeeze_node = &squeeze->node;
-        c.call.squeeze = squeeze->values;
-    }
-    void *packed = kernel->packed_bytes ? vector_block(kernel->packed_bytes(&c.call)) : NULL;
-    void *scratch = kernel->scratch_bytes ? vector_block(kernel->scratch_bytes(&c.call)) : NULL;
-    if (kernel->pack) kernel->pack(&c.call, packed);
-    c.call.output = output;
-    c.call.packed = packed;
-    c.call.scratch = scratch;
-    kernel->run(&c.call);
-    free(packed);
-    free(scratch);
+    vector_run_bound(&c.call, kernel, output, squeeze);
     if (given->changes > 0) {
         free(output);
         size_t total = 0;
