@@ -4,13 +4,14 @@
 file(GLOB SENET_F32_KERNELS CONFIGURE_DEPENDS src/cpu/kernels/*.c)
 set(SENET_BF16_KERNELS level batch_norm channel_shuffle concat conv_depthwise conv_depthwise_grad_weight conv_direct conv_grad_weight conv_grad_weight_pointwise conv_grouped conv_grouped_grad_weight conv_winograd conv_winograd_grad_weight elementwise matvec pool squeeze_excite squeeze_max subsample)
 set(SENET_Q8_KERNELS level)
-list(FILTER SENET_F32_KERNELS EXCLUDE REGEX "_q8\\.c$") # on int8 alone
+list(FILTER SENET_F32_KERNELS EXCLUDE REGEX "_(q8|pairs)\\.c$") # on int8 alone; on bf16 where its pairs are multiplied
 foreach(storage BF16 Q8)
   list(TRANSFORM SENET_${storage}_KERNELS PREPEND src/cpu/kernels/)
   list(TRANSFORM SENET_${storage}_KERNELS APPEND .c)
 endforeach()
 file(GLOB q8_alone CONFIGURE_DEPENDS src/cpu/kernels/*_q8.c)
 list(APPEND SENET_Q8_KERNELS ${q8_alone})
+file(GLOB pairs_alone CONFIGURE_DEPENDS src/cpu/kernels/*_pairs.c)
 
 set(SENET_KERNEL_OBJECTS)
 function(senet_kernel_objects storage level floats)
@@ -52,6 +53,7 @@ foreach(level IN LISTS SENET_ISA_LEVELS)
     foreach(storage BF16 Q8)
       senet_kernel_objects(${storage} avx512_bf16 16 ${flags_avx512} -mavx512bf16 -mavx512vnni)
     endforeach()
+    target_sources(senet_kernels_bf16_avx512_bf16 PRIVATE ${pairs_alone})
   else() # four floats: what every processor of the family has
     senet_isa_level(${level} 4 ${flags_${level}})
   endif()
