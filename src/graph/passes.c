@@ -46,14 +46,29 @@ static senet_status join_squeeze_gradient(sn_rewrite *rw, const sn_node *node, b
     return SENET_OK;
 }
 
+/* dx + r: the sum of a map's gradients joins the convolution that writes one of them. */
+static senet_status join_gradient_sum(sn_rewrite *rw, const sn_node *node, bool *done, sn_id *made)
+{
+    for (int k = 0; k < 2 && !*done; k++) {
+        const sn_node *conv = sn_rewrite_absorbable(rw, node, k, SN_OP_conv2d_grad_input);
+        if (!conv || conv->inputs_count > 3 || conv->attrs.u.conv.groups > 1) continue;
+        sn_id inputs[4] = {conv->inputs[0], conv->inputs[1], SN_NONE, sn_rewrite_mapped(rw, node->inputs[1 - k])};
+        const sn_attrs attrs = conv->attrs;
+        *done = true;
+        SN_RETURN_IF_FAILED(sn_rewrite_append(rw, node, SN_OP_conv2d_grad_input, inputs, 4, &attrs, made));
+    }
+    return SENET_OK;
+}
+
 static senet_status visit_fuse(sn_rewrite *rw, sn_id id, bool *done, sn_id *made)
 {
     const sn_node *node = &rw->from->nodes[id];
     if (node->op == SN_OP_activation) return join_activation(rw, node, done, made);
     if (node->op != SN_OP_add) return SENET_OK;
     SN_RETURN_IF_FAILED(join_scale_add(rw, node, done, made));
-    if (!*done && node->attrs.u.activation.kind == SN_IDENTITY) return join_squeeze_gradient(rw, node, done, made);
-    return SENET_OK;
+    if (node->attrs.u.activation.kind != SN_IDENTITY) return SENET_OK;
+    if (!*done) SN_RETURN_IF_FAILED(join_squeeze_gradient(rw, node, done, made));
+    return *done ? SENET_OK : join_gradient_sum(rw, node, done, made);
 }
 
 senet_status sn_graph_fuse(const sn_graph *graph, sn_graph **fused)

@@ -68,8 +68,14 @@ static senet_status infer_target(const sn_graph *graph, sn_node *node)
     return SENET_OK;
 }
 
-const sn_op sn_op_conv2d_grad_input = {.name = "conv2d_grad_input", .fewest_inputs = 2, .most_inputs = 2,
-                                       .infer = infer_target};
+static senet_status infer_grad_input(const sn_graph *graph, sn_node *node)
+{
+    SN_RETURN_IF_FAILED(infer_target(graph, node));
+    return sn_input_of(graph, node, 3) ? sn_rule_expect(graph, node, 3, node->shape) : SENET_OK;
+}
+
+const sn_op sn_op_conv2d_grad_input = {.name = "conv2d_grad_input", .fewest_inputs = 2, .most_inputs = 4,
+                                       .infer = infer_grad_input};
 const sn_op sn_op_conv2d_grad_weight = {.name = "conv2d_grad_weight", .fewest_inputs = 2, .most_inputs = 2,
                                         .infer = infer_target};
 

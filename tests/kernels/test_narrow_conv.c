@@ -69,7 +69,8 @@ static void matches_the_plain_kernel(void **state)
         narrow_stored(&c.call, true, X);
         narrow_check(&c);
         c = conv_case(&shapes[i], SN_OP_conv2d_grad_input);
-        narrow_stored(&c.call, true, X);
+        add_bias_and_residual(&c, false, i % 2);
+        narrow_stored(&c.call, true, X | RESIDUAL);
         narrow_check(&c);
         c = conv_case(&shapes[i], SN_OP_conv2d_grad_weight);
         narrow_stored(&c.call, false, X | DY);

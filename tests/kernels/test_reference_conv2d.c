@@ -75,6 +75,8 @@ static void grad_input(const reference_case *c, const void *const *inputs, doubl
 {
     tensors t = {.y = inputs[0], .w = inputs[1], .result = dx};
     each_product(&c->attrs.u.conv, c->output, c->inputs[1].shape, c->inputs[0].shape, multiply_yw, &t);
+    const double *residual = inputs[3];
+    for (int64_t i = 0; residual && i < sn_shape_elements(c->output); i++) dx[i] += residual[i];
 }
 
 static void grad_weight(const reference_case *c, const void *const *inputs, double *dw)
@@ -150,6 +152,10 @@ static void check_layers(sn_op_kind op)
             c.attrs.u.conv.target = c.output = input ? s->x : w;
             c.inputs[0].shape = input ? y : s->x;
             c.inputs[1].shape = input ? w : y;
+            if (input && s->residual) {
+                c.inputs_count = 4;
+                c.inputs[3].shape = s->x;
+            }
             c.formula = input ? grad_input : grad_weight;
         }
         check_reference(&c);

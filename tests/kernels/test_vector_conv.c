@@ -95,6 +95,18 @@ static void bias_residual_and_activation_are_joined(void **state)
             }
 }
 
+/* The sum with another gradient of the same map. */
+static void a_gradient_of_the_input_takes_a_residual(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        vector_case c = conv_case(&shapes[i], SN_OP_conv2d_grad_input);
+        kernel_case_input(&c.call, (sn_shape){0}, SN_REAL);
+        kernel_case_input(&c.call, c.call.node.shape, SN_REAL);
+        vector_check(&c);
+    }
+}
+
 /* 1x1 layers of 1 to 70 output channels on few pixels, so that every height and width of a register tile occurs, with all that is
  * joined to a convolution. */
 static void every_tile_of_a_pointwise_layer(void **state)
@@ -159,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_the_plain_kernel),
         cmocka_unit_test(bias_residual_and_activation_are_joined),
+        cmocka_unit_test(a_gradient_of_the_input_takes_a_residual),
         cmocka_unit_test(every_tile_of_a_pointwise_layer),
         cmocka_unit_test(layers_in_several_passes_and_tasks),
         cmocka_unit_test(double_precision_is_refused),

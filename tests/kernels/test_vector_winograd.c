@@ -134,6 +134,9 @@ static void every_form_gives_the_gradient_of_the_input(void **state)
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         vector_case c = winograd_case(&shapes[i], SN_OP_conv2d_grad_input);
         check_forms(&c);
+        kernel_case_input(&c.call, (sn_shape){0}, SN_REAL);
+        kernel_case_input(&c.call, c.call.node.shape, SN_REAL); /* with the sum of another gradient */
+        check_forms(&c);
     }
 }
 

@@ -1,5 +1,5 @@
-/* The graph: shape rules refuse what does not fit with the sizes in the message; passes join what may be joined, keep what
- * is named, and drop what is dead; gradients end at learnable parameters. */
+/* The graph: shape rules refuse what does not fit with the sizes in the message; passes join what may be joined, keep
+ * what is named, and drop what is dead; gradients end at learnable parameters. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,8 +52,8 @@ static sn_graph *new_graph(void)
 }
 
 static const sn_attrs relu = {.u.activation.kind = SN_RELU};
-static const sn_attrs conv3x3 = {.u.conv = {.stride = 1, .groups = 1, .pad_top = 1, .pad_left = 1, .pad_bottom = 1,
-                                            .pad_right = 1}};
+static const sn_attrs conv3x3 = {
+    .u.conv = {.stride = 1, .groups = 1, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1}};
 
 static void a_wrong_channel_count_is_named_with_both_sizes(void **state)
 {
@@ -207,6 +207,38 @@ static void gradients_reach_learnable_parameters_only(void **state)
     sn_graph_destroy(g);
 }
 
+/* y = conv2(relu(conv1(x)) + x'): x' is read twice, so its gradient is a sum, which a convolution's gradient writes. */
+static void the_sum_of_a_maps_gradients_joins_a_convolution(void **state)
+{
+    (void)state;
+    sn_graph *g = new_graph(), *fused = NULL;
+    sn_id x = input(g, "x", (sn_shape){2, 4, 4, 3}), stem = param(g, "stem", (sn_shape){3, 3, 3, 8}, true),
+          w1 = param(g, "w1", (sn_shape){3, 3, 8, 8}, true), w2 = param(g, "w2", (sn_shape){4, 4, 8, 5}, true);
+    sn_attrs whole = {.u.conv = {.stride = 1, .groups = 1}}, plain = {0},
+             classes = {.u.source = {.shape = {2, 1, 1, 1}, .dtype = SN_I32}};
+    sn_id trunk = add(g, SN_OP_conv2d, &conv3x3, "stem", 2, x, stem),
+          branch = add(g, SN_OP_conv2d, &conv3x3, "conv", 2, trunk, w1),
+          sum = add(g, SN_OP_add, &plain, "sum", 2, branch, trunk),
+          logits = add(g, SN_OP_conv2d, &whole, "logits", 2, sum, w2),
+          labels = add(g, SN_OP_input, &classes, "labels", 0),
+          loss = add(g, SN_OP_cross_entropy, &plain, "loss", 2, logits, labels);
+    assert_int_equal(sn_graph_add_output(g, "loss", loss), SENET_OK);
+    assert_int_equal(sn_graph_add_gradients(g, loss), SENET_OK);
+    assert_int_equal(count_ops(g, SN_OP_add), 2);
+    assert_int_equal(sn_graph_fuse(g, &fused), SENET_OK);
+    assert_int_equal(count_ops(fused, SN_OP_add), 1); /* the forward sum: not a matter of this pass */
+    const sn_node *joined = NULL;
+    for (size_t i = 0; i < fused->nodes_count; i++)
+        if (fused->nodes[i].op == SN_OP_conv2d_grad_input && fused->nodes[i].inputs_count == 4)
+            joined = &fused->nodes[i];
+    assert_non_null(joined);
+    assert_int_equal(joined->inputs[2], SN_NONE);
+    assert_int_equal(fused->nodes[joined->inputs[3]].op,
+                     SN_OP_conv2d_grad_input); /* of the logits: the shortcut's share */
+    sn_graph_destroy(fused);
+    sn_graph_destroy(g);
+}
+
 static void outputs_and_parameters_have_one_name_each(void **state)
 {
     (void)state;
@@ -229,6 +261,7 @@ int main(void)
         cmocka_unit_test(tensors_whose_size_overflows_are_refused),
         cmocka_unit_test(the_se_tail_becomes_one_node),
         cmocka_unit_test(what_an_output_names_is_not_joined_away),
+        cmocka_unit_test(the_sum_of_a_maps_gradients_joins_a_convolution),
         cmocka_unit_test(inference_folds_batch_norm_and_residual_into_the_convolution),
         cmocka_unit_test(inference_folds_factors_into_weights_and_gates),
         cmocka_unit_test(gradients_reach_learnable_parameters_only),

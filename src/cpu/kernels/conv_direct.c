@@ -367,9 +367,9 @@ static void run(const sn_kernel_call *call)
     conv_run run = {.plan = plan_of(call), .in = call->inputs[0], .packed = call->packed, .out = call->output,
                     .narrow = sn_dtype_is_narrow(call->node->dtype), .memory = call->scratch};
     run.scratch = scratch_of(call, &run.plan);
+    run.residual = call_stored(call, 3);
     if (call->node->op == SN_OP_conv2d) {
         run.bias = call_input(call, 2);
-        run.residual = call_stored(call, 3);
         run.activation = call->node->attrs.u.conv.activation;
     }
     const conv_plan *p = &run.plan;

@@ -473,9 +473,9 @@ static void run(const sn_kernel_call *call)
     const strassen_plan *p = &run.plan;
     run.held = (int64_t *)(run.scratch + p->worker_floats * call->threads);
     for (int worker = 0; worker < call->threads; worker++) run.held[worker] = -1;
+    run.residual = call_input(call, 3);
     if (call->node->op == SN_OP_conv2d) {
         run.bias = call_input(call, 2);
-        run.residual = call_input(call, 3);
         run.activation = call->node->attrs.u.conv.activation;
     }
     run.squeeze = squeeze_begin(call, (float *)((char *)call->scratch + workers_bytes(p, call->threads)), p->blocks);

@@ -341,9 +341,9 @@ static void run(const sn_kernel_call *call, int tile)
     const winograd_plan *p = &run.plan;
     for (int worker = 0; worker < call->threads; worker++) run.held[worker] = -1;
     run.scratch = (float *)(run.held + call->threads);
+    run.residual = call_stored(call, 3);
     if (call->node->op == SN_OP_conv2d) {
         run.bias = call_input(call, 2);
-        run.residual = call_stored(call, 3);
         run.activation = call->node->attrs.u.conv.activation;
     }
     int64_t macs = p->tiles * p->points * p->in_c * p->out_c;

@@ -166,11 +166,12 @@ static void REF(transpose_weight)(const sn_kernel_call *call, int64_t begin, int
 static void REF(conv2d_grad_input_rows)(const sn_kernel_call *call, int64_t begin, int64_t end)
 {
     const conv_geometry g = REF(grad_input_geometry)(call);
-    const real *dy = call->inputs[0], *w = call->scratch;
+    const real *dy = call->inputs[0], *w = call->scratch, *residual = sn_ref_input(call, 3);
+    int64_t row_elements = g.x.w * g.x.c;
     for (int64_t row = begin; row < end; row++) {
         int64_t n = row / g.x.h, iy = row % g.x.h;
-        real *dx = (real *)call->output + row * g.x.w * g.x.c;
-        memset(dx, 0, (size_t)(g.x.w * g.x.c) * sizeof *dx);
+        real *dx = (real *)call->output + row * row_elements;
+        memset(dx, 0, (size_t)row_elements * sizeof *dx);
         for (int64_t ky = 0; ky < g.kernel_h; ky++) {
             int64_t above = iy + g.top - ky; /* oy * stride */
             if (above < 0 || above % g.stride != 0 || above / g.stride >= g.y.h) continue;
@@ -184,6 +185,8 @@ static void REF(conv2d_grad_input_rows)(const sn_kernel_call *call, int64_t begi
                 REF(add_products)(to, g.stride * g.x.c, from, g.y.c, NULL, tap, o.end - o.begin, g.groups, g.out, g.in);
             }
         }
+        if (residual)
+            for (int64_t i = 0; i < row_elements; i++) dx[i] += residual[row * row_elements + i];
     }
 }
 
