@@ -191,8 +191,8 @@ const sn_node *sn_autodiff_node(const sn_autodiff *ad, sn_id id);
 /* ---- passes (passes.c, on rewrite.h): graph to graph; outputs keep their names ---- */
 
 /* Joins batch norm + ReLU, add + ReLU, scale + add (+ ReLU), convolution + activation, and, after sn_graph_add_gradients, the
- * squeeze's share of a gradient with the scale's and sums of gradients with the convolution that writes one of them.  For training
- * and inference; drops what became dead. */
+ * squeeze's share of a gradient with the scale's and sums of gradients with the convolution that writes one of them, and batch
+ * norm with the scale or sum behind it (join_norms.c).  For training and inference; drops what became dead. */
 senet_status sn_graph_fuse(const sn_graph *graph, sn_graph **fused);
 /* For inference: folds batch norm with running statistics, and constant factors, into the convolution (factors also into the
  * gate) before it, then joins activation and residual sum. */

@@ -73,7 +73,15 @@ static senet_status visit_fuse(sn_rewrite *rw, sn_id id, bool *done, sn_id *made
 
 senet_status sn_graph_fuse(const sn_graph *graph, sn_graph **fused)
 {
-    return sn_rewrite_graph(graph, visit_fuse, NULL, fused);
+    bool trains = false;
+    sn_graph *joined = NULL;
+    for (size_t i = 0; i < graph->params_count; i++) trains = trains || graph->params[i].gradient != SN_NONE;
+    if (!trains) return sn_rewrite_graph(graph, visit_fuse, NULL, fused);
+    *fused = NULL;
+    senet_status status = sn_rewrite_graph(graph, visit_fuse, NULL, &joined);
+    if (status == SENET_OK) status = sn_rewrite_join_norms(joined, fused);
+    sn_graph_destroy(joined);
+    return status;
 }
 
 /* ---- inference: batch norm and factors into convolutions and gates ---- */

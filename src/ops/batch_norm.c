@@ -64,6 +64,14 @@ static void gradient_apply(sn_autodiff *ad, sn_id id, sn_id dy)
 const sn_op sn_op_bn_apply = {.name = "bn_apply", .fewest_inputs = 4, .most_inputs = 4, .infer = infer_apply,
                               .gradient = gradient_apply, .in_place = 1u << 0};
 
+static senet_status infer_affine(const sn_graph *graph, sn_node *node)
+{
+    node->shape = sn_input_of(graph, node, 0)->shape;
+    return expect_norm(graph, node, 0, node->shape.c);
+}
+
+const sn_op sn_op_bn_affine = {.name = "bn_affine", .fewest_inputs = 3, .most_inputs = 3, .infer = infer_affine};
+
 static senet_status infer_update(const sn_graph *graph, sn_node *node)
 {
     int64_t c = sn_input_of(graph, node, 0)->shape.c;

@@ -129,6 +129,28 @@ static void applied(const reference_case *c, const void *const *inputs, double *
     }
 }
 
+/* scale and shift, the rows that application comes to */
+static void affine_rows(const reference_case *c, const void *const *inputs, double *y)
+{
+    const double *stats = inputs[0], *gamma = inputs[1], *beta = inputs[2];
+    for (int64_t k = 0; k < c->output.c; k++) {
+        y[k] = gamma[k] / deviation(stats, c->output.c, k);
+        y[c->output.c + k] = beta[k] - stats[k] * y[k];
+    }
+}
+
+static void the_affine_rows_scale_and_shift(void **state)
+{
+    (void)state;
+    check_reference(&(reference_case){.name = "bn_affine",
+                                      .op = SN_OP_bn_affine,
+                                      .attrs.u.norm.epsilon = 1e-3f,
+                                      .inputs_count = 3,
+                                      .inputs = {INPUT_STATS, INPUT_VECTOR, INPUT_VECTOR},
+                                      .output = STATS,
+                                      .formula = affine_rows});
+}
+
 static void application_scales_shifts_and_cuts(void **state)
 {
     (void)state;
@@ -283,6 +305,7 @@ int main(void)
         cmocka_unit_test(variance_does_not_cancel),
         cmocka_unit_test(packing_puts_mean_before_variance),
         cmocka_unit_test(running_statistics_move_by_the_momentum),
+        cmocka_unit_test(the_affine_rows_scale_and_shift),
         cmocka_unit_test(application_scales_shifts_and_cuts),
         cmocka_unit_test(gradients_follow_the_formulas),
         cmocka_unit_test(folding_moves_the_norm_into_the_convolution),

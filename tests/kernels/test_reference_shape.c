@@ -88,11 +88,18 @@ static int64_t gate_index(const reference_case *c, int input, sn_shape map, int6
     return c->inputs[input].shape.h == 1 ? vector_index(map, i) : i;
 }
 
+/* Element i of x, or of x scale + shift. */
+static double normalized(const double *x, const double *affine, sn_shape map, int64_t i)
+{
+    return affine ? x[i] * affine[i % map.c] + affine[map.c + i % map.c] : x[i];
+}
+
 static void scaled(const reference_case *c, const void *const *inputs, double *y)
 {
-    const double *x = inputs[0], *s = inputs[1], *r = inputs[2];
+    const double *s = inputs[1], *r = inputs[2];
     for (int64_t i = 0; i < sn_shape_elements(c->output); i++)
-        y[i] = activate(c->attrs.u.activation.kind, x[i] * s[gate_index(c, 1, c->output, i)] + (r ? r[i] : 0));
+        y[i] = activate(c->attrs.u.activation.kind,
+                        normalized(inputs[0], inputs[3], c->output, i) * (s ? s[gate_index(c, 1, c->output, i)] : 1) + (r ? r[i] : 0));
 }
 
 static void scale_gradient_input(const reference_case *c, const void *const *inputs, double *dx)
@@ -105,9 +112,31 @@ static void scale_gradient_input(const reference_case *c, const void *const *inp
 
 static void scale_gradient_gate(const reference_case *c, const void *const *inputs, double *ds)
 {
-    const double *g = inputs[0], *x = inputs[1];
+    const double *g = inputs[0];
     sn_shape map = c->inputs[0].shape;
-    for (int64_t i = 0; i < sn_shape_elements(map); i++) ds[gate_index(c, 2, map, i)] += g[i] * x[i];
+    for (int64_t i = 0; i < sn_shape_elements(map); i++)
+        ds[gate_index(c, 2, map, i)] += g[i] * normalized(inputs[1], inputs[3], map, i);
+}
+
+static void scales_of_normalized_maps(void **state)
+{
+    (void)state;
+    static const reference_input map = {.shape = MAP}, gate = {.shape = VECTOR}, absent;
+    reference_input affine = {.shape = {1, 1, 2, map.shape.c}};
+    for (int with = 0; with < 4; with++) /* bit 0: a gate, bit 1: a residual */
+        check_reference(&(reference_case){.name = "scale_add of a batch norm",
+                                          .op = SN_OP_scale_add,
+                                          .attrs.u.activation.kind = SN_RELU,
+                                          .inputs_count = 4,
+                                          .inputs = {map, with & 1 ? gate : absent, with & 2 ? map : absent, affine},
+                                          .output = MAP,
+                                          .formula = scaled});
+    check_reference(&(reference_case){.name = "scale_grad_gate of a batch norm",
+                                      .op = SN_OP_scale_grad_gate,
+                                      .inputs_count = 4,
+                                      .inputs = {map, map, gate, affine},
+                                      .output = VECTOR,
+                                      .formula = scale_gradient_gate});
 }
 
 static void scales_by_vectors_and_maps(void **state)
@@ -465,6 +494,7 @@ int main(void)
         cmocka_unit_test(squeezes_are_mean_and_maximum),
         cmocka_unit_test(gradient_of_the_maximum_goes_to_the_first),
         cmocka_unit_test(scales_by_vectors_and_maps),
+        cmocka_unit_test(scales_of_normalized_maps),
         cmocka_unit_test(pooling_is_its_definition),
         cmocka_unit_test(gradient_of_pooling_finds_its_cells),
         cmocka_unit_test(subsampling_shifts_strides_and_pads),

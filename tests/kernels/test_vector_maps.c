@@ -291,6 +291,25 @@ static void scale_and_its_gradients(void **state)
             }
 }
 
+/* x scale + shift instead of x, as where a batch norm is not written. */
+static void scales_of_what_is_normalized(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+        for (int with = 0; with < 4; with++) { /* bit 0: a gate, bit 1: a residual */
+            sn_shape rows = {1, 1, 2, m->c}, none = {0}, gate = with & 1 ? pooled(m) : none, residual = with & 2 ? *m : none;
+            for (int kind = SN_IDENTITY; kind <= SN_RELU; kind++) {
+                vector_case c = make("scale_add", SN_OP_scale_add, *m, 4, (sn_shape[]){*m, gate, residual, rows});
+                c.call.node.attrs.u.activation.kind = kind;
+                c.in_place = 1 | (with & 2 ? 4 : 0);
+                check_both(&c, true, 5);
+            }
+            if (!(with & 1)) continue;
+            vector_case c = make("scale_grad_gate", SN_OP_scale_grad_gate, gate, 4, (sn_shape[]){*m, *m, gate, rows});
+            check_both(&c, false, 3);
+        }
+}
+
 /* ---- shapes and pictures ---- */
 
 static void shortcuts_are_subsampled(void **state)
@@ -344,7 +363,8 @@ int main(void)
         cmocka_unit_test(activations_and_slopes),   cmocka_unit_test(sums_and_products),
         cmocka_unit_test(branches_are_mixed),       cmocka_unit_test(maps_are_converted),
         cmocka_unit_test(conversion_rounds_as_the_plain_one), cmocka_unit_test(squeeze_and_its_gradient),
-        cmocka_unit_test(squeeze_by_maximum),       cmocka_unit_test(scale_and_its_gradients),  cmocka_unit_test(shortcuts_are_subsampled),
+        cmocka_unit_test(squeeze_by_maximum),       cmocka_unit_test(scale_and_its_gradients),
+        cmocka_unit_test(scales_of_what_is_normalized),  cmocka_unit_test(shortcuts_are_subsampled),
         cmocka_unit_test(pictures_are_normalized),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

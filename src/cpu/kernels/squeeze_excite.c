@@ -2,6 +2,7 @@
  *
  * With T = N H W C values: squeeze_avg reads T; squeeze_avg_grad writes T; scale_add reads T (2 T with a residual) and writes T;
  * scale_grad_input reads T and writes T; scale_grad_gate reads 2 T.  A gate per element ("no squeeze") adds T to read.
+ * scale_add and scale_grad_gate that normalise what they scale (bn_affine) read as much.
  *
  * Tasks are pieces of images; a sum over an image is one task, or one for a range of channels where there are few images.
  */
@@ -21,7 +22,7 @@ static bool is_vector(sn_shape s) { return s.h == 1 && s.w == 1; }
 /* Maps are stored, a vector an image is float. */
 static const char *refuse(const sn_kernel_call *call)
 {
-    bool gate_is_vector = call->node->inputs_count > 1 && is_vector(call->input_nodes[1]->shape);
+    bool gate_is_vector = call->node->inputs_count > 1 && (!call->input_nodes[1] || is_vector(call->input_nodes[1]->shape));
     switch (call->node->op) {
     case SN_OP_squeeze_avg: return storage_refusal(call, 1u << 0, SN_REAL);
     case SN_OP_squeeze_avg_grad: return stored_refusal(call, 1u << 1);
@@ -38,6 +39,7 @@ typedef struct se_run {
     const float *vector;     /* a row an image: the gate, or squeeze_avg_grad's dz */
     const stored *gate;      /* per element; NULL: `vector` is the gate */
     const float *share;      /* dz of scale_grad_input, or NULL */
+    const float *affine;     /* rows scale and shift of a batch norm: x counts as x scale + shift; or NULL */
     stored *out;
     float *sums;             /* the output where it is a row an image */
     int64_t pixels, channels;  /* of an image */
@@ -87,6 +89,10 @@ SN_INLINE void sum_task(const se_run *run, int64_t index, int worker, float fact
         int64_t at = (image * run->pixels + pixel) * run->channels + channel;
         pixel_rows rows = {.in = {run->x + at, run->other ? run->other + at : NULL}, .channels = channels,
                            .pixels = sn_min64(SUM_BLOCK, run->pixels - pixel), .stride = run->channels};
+        if (run->affine) {
+            rows.coefficient[0] = run->affine + channel;
+            rows.coefficient[1] = run->affine + run->channels + channel;
+        }
         memset(partial, 0, (size_t)padded * sizeof(float));
         add(&rows, partial);
         for (int64_t c = 0; c < padded; c++) totals[c] += (double)partial[c];
@@ -122,6 +128,9 @@ SN_INLINE void body_product_sum(const vf *x, const vf *k, vf *sum)
 }
 static inline void add_products(const pixel_rows *rows, float *sums) { pixel_sum(rows, sums, 0, 2, 0, 1, body_product_sum); }
 
+SN_INLINE void body_normalized_sum(const vf *x, const vf *k, vf *sum) { sum[0] += x[0] * (x[1] * k[0] + k[1]); }
+static inline void add_normalized(const pixel_rows *rows, float *sums) { pixel_sum(rows, sums, 0, 2, 2, 1, body_normalized_sum); }
+
 SN_INLINE vf body_product(const vf *x, const vf *k)
 {
     (void)k;
@@ -132,7 +141,10 @@ static void scale_grad_gate_task(void *context, int64_t index, int worker)
 {
     const se_run *run = context;
     assert(run->other);
-    sum_task(run, index, worker, 1, add_products);
+    if (run->affine)
+        sum_task(run, index, worker, 1, add_normalized);
+    else
+        sum_task(run, index, worker, 1, add_products);
 }
 
 static void scale_grad_gate_elements_task(void *context, int64_t index, int worker)
@@ -149,6 +161,7 @@ static void run_scale_grad_gate(const sn_kernel_call *call)
     sn_shape map = call->input_nodes[0]->shape;
     se_run run = run_of(call, map);
     run.other = call->inputs[1];
+    run.affine = call_input(call, 3);
     if (is_vector(call->node->shape))
         sn_parallel_for(threads_for(call, map), map.n * run.ranges, scale_grad_gate_task, &run);
     else
@@ -192,23 +205,27 @@ static void run_squeeze_avg_grad(const sn_kernel_call *call)
     sn_parallel_for(threads_for(call, map), map.n * run.pieces, squeeze_avg_grad_task, &run);
 }
 
-/* The rows of a scale: y = act(x s + r). */
+/* The rows of a scale: y = act(x s + r), or, of what is normalised first, act(x s + shift + r). */
 typedef struct scale_job {
     const stored *x, *gate, *residual; /* gate: per element */
-    const float *gate_row;             /* for all pixels */
+    const float *gate_row, *shift_row; /* for all pixels; shift_row only with gate_row, or NULL */
     stored *y;
     int64_t pixels, channels;
 } scale_job;
 
-SN_INLINE void scale_span(const scale_job *j, int64_t at, const vf row[SPAN_VECTORS], bool per_element, bool adds,
-                          sn_activation activation)
+typedef enum scale_form { SCALE_ROW, SCALE_SHIFTED, SCALE_ELEMENTS } scale_form; /* what x is multiplied by */
+
+SN_INLINE void scale_span(const scale_job *j, int64_t at, const vf row[SPAN_VECTORS], const vf shift[SPAN_VECTORS],
+                          scale_form form, bool adds, sn_activation activation)
 {
+    bool per_element = form == SCALE_ELEMENTS;
     vf v[SPAN_VECTORS], gate[SPAN_VECTORS], residual[SPAN_VECTORS];
     vs_load_span(j->x + at, v);
     if (per_element) vs_load_span(j->gate + at, gate);
     if (adds) vs_load_span(j->residual + at, residual);
     SN_UNROLL for (int i = 0; i < SPAN_VECTORS; i++) {
         v[i] *= per_element ? gate[i] : row[i];
+        if (form == SCALE_SHIFTED) v[i] += shift[i];
         if (adds) v[i] += residual[i];
         v[i] = vf_activate(v[i], activation);
     }
@@ -217,65 +234,93 @@ SN_INLINE void scale_span(const scale_job *j, int64_t at, const vf row[SPAN_VECT
 
 /* Strictly in the order of memory: several pixels at a time would save loads of the gate, which come from the L1 cache anyway, and
  * put rows of 1024 channels into the same cache sets. */
-SN_INLINE void scale_rows(const scale_job *j, bool per_element, bool adds, sn_activation activation)
+SN_INLINE void scale_rows(const scale_job *j, scale_form form, bool adds, sn_activation activation)
 {
-    vf gate[SPAN_VECTORS] = {{0}};
+    vf gate[SPAN_VECTORS] = {{0}}, shift[SPAN_VECTORS] = {{0}};
+    bool per_element = form == SCALE_ELEMENTS;
     int64_t pixel = 0;
     if (SPAN_VECTORS == 2 && j->channels == VF) { /* a span is two pixels */
         if (!per_element) vf_load_twins(j->gate_row, gate);
-        for (; pixel + 2 <= j->pixels; pixel += 2) scale_span(j, pixel * VF, gate, per_element, adds, activation);
+        if (form == SCALE_SHIFTED) vf_load_twins(j->shift_row, shift);
+        for (; pixel + 2 <= j->pixels; pixel += 2) scale_span(j, pixel * VF, gate, shift, form, adds, activation);
     }
     for (; pixel < j->pixels; pixel++) {
         int64_t c = 0;
         for (; c + SPAN <= j->channels; c += SPAN) {
             if (!per_element) vf_load_span(j->gate_row + c, gate);
-            scale_span(j, pixel * j->channels + c, gate, per_element, adds, activation);
+            if (form == SCALE_SHIFTED) vf_load_span(j->shift_row + c, shift);
+            scale_span(j, pixel * j->channels + c, gate, shift, form, adds, activation);
         }
         for (; c < j->channels; c += VF) {
             int64_t at = pixel * j->channels + c, lanes = j->channels - c;
             vf v = vs_load_n(j->x + at, lanes) * (per_element ? vs_load_n(j->gate + at, lanes) : vf_load_n(j->gate_row + c, lanes));
+            if (form == SCALE_SHIFTED) v += vf_load_n(j->shift_row + c, lanes);
             if (adds) v += vs_load_n(j->residual + at, lanes);
             vs_store_n(j->y + at, vf_activate(v, activation), lanes);
         }
     }
 }
 
-SN_INLINE void scale_and_activate(const scale_job *given, bool per_element, bool adds, sn_activation activation)
+SN_INLINE void scale_and_activate(const scale_job *given, scale_form form, bool adds, sn_activation activation)
 {
     const scale_job j = *given; /* that stores to y do not change */
     switch (activation) {
-    case SN_IDENTITY: scale_rows(&j, per_element, adds, SN_IDENTITY); break;
-    case SN_RELU: scale_rows(&j, per_element, adds, SN_RELU); break;
-    case SN_RELU6: scale_rows(&j, per_element, adds, SN_RELU6); break;
-    case SN_SIGMOID: scale_rows(&j, per_element, adds, SN_SIGMOID); break;
-    case SN_TANH: scale_rows(&j, per_element, adds, SN_TANH); break;
+    case SN_IDENTITY: scale_rows(&j, form, adds, SN_IDENTITY); break;
+    case SN_RELU: scale_rows(&j, form, adds, SN_RELU); break;
+    case SN_RELU6: scale_rows(&j, form, adds, SN_RELU6); break;
+    case SN_SIGMOID: scale_rows(&j, form, adds, SN_SIGMOID); break;
+    case SN_TANH: scale_rows(&j, form, adds, SN_TANH); break;
     }
+}
+
+/* x s for x = (x scale + shift) is x (scale s) + shift s: a worker's two rows for an image. */
+static void normalize_rows(const se_run *run, int worker, scale_job *job)
+{
+    const float *scale = run->affine, *shift = scale + run->channels, *gate = job->gate_row;
+    job->gate_row = scale;
+    job->shift_row = shift;
+    if (!gate) return;
+    float *scales = (float *)run->call->scratch + 2 * worker * padded_channels(run->channels), *shifts = scales + padded_channels(run->channels);
+    for (int64_t c = 0; c < run->channels; c++) {
+        scales[c] = scale[c] * gate[c];
+        shifts[c] = shift[c] * gate[c];
+    }
+    job->gate_row = scales;
+    job->shift_row = shifts;
 }
 
 /* Pieces go from the last to the first: what the convolution before wrote last is still in the L2 cache, and what is written
  * here last is what the next one reads first. */
 static void scale_add_task(void *context, int64_t index, int worker)
 {
-    (void)worker;
     const se_run *run = context;
     const sn_node *node = run->call->node;
     sn_activation activation = node->attrs.u.activation.kind;
     int64_t image, at;
     pixel_rows rows = piece_of(run, node->shape.n * run->pieces - 1 - index, &image, &at);
     scale_job job = {.x = rows.in[0], .y = run->out + at, .pixels = rows.pixels, .channels = run->channels};
-    if (run->gate)
-        job.gate = run->gate + at;
-    else
-        job.gate_row = run->vector + image * run->channels;
+    if (run->gate) job.gate = run->gate + at;
+    if (run->vector) job.gate_row = run->vector + image * run->channels;
+    if (run->affine) normalize_rows(run, worker, &job);
     if (run->other) job.residual = run->other + at;
     if (job.gate && job.residual)
-        scale_and_activate(&job, true, true, activation);
+        scale_and_activate(&job, SCALE_ELEMENTS, true, activation);
     else if (job.gate)
-        scale_and_activate(&job, true, false, activation);
+        scale_and_activate(&job, SCALE_ELEMENTS, false, activation);
+    else if (job.shift_row && job.residual)
+        scale_and_activate(&job, SCALE_SHIFTED, true, activation);
+    else if (job.shift_row)
+        scale_and_activate(&job, SCALE_SHIFTED, false, activation);
     else if (job.residual)
-        scale_and_activate(&job, false, true, activation);
+        scale_and_activate(&job, SCALE_ROW, true, activation);
     else
-        scale_and_activate(&job, false, false, activation);
+        scale_and_activate(&job, SCALE_ROW, false, activation);
+}
+
+static size_t scale_add_scratch_bytes(const sn_kernel_call *call)
+{
+    bool normalizes = call->node->inputs_count > 3 && call->input_nodes[3];
+    return normalizes ? 2 * (size_t)padded_channels(call->node->shape.c) * sizeof(float) * (size_t)call->threads : 0;
 }
 
 SN_INLINE vf body_scale(const vf *x, const vf *k) { return x[0] * k[0]; }
@@ -313,6 +358,7 @@ static void scale_grad_input_task(void *context, int64_t index, int worker)
 static se_run scale_run_of(const sn_kernel_call *call)
 {
     se_run run = run_of(call, call->node->shape);
+    if (!call->input_nodes[1]) return run;
     if (is_vector(call->input_nodes[1]->shape))
         run.vector = call->inputs[1];
     else
@@ -324,6 +370,7 @@ static void run_scale_add(const sn_kernel_call *call)
 {
     se_run run = scale_run_of(call);
     run.other = call_stored(call, 2);
+    run.affine = call_input(call, 3);
     sn_parallel_for(threads_for(call, call->node->shape), call->node->shape.n * run.pieces, scale_add_task, &run);
 }
 
@@ -340,6 +387,6 @@ static void run_scale_grad_input(const sn_kernel_call *call)
 
 DEFINE_KERNEL(squeeze_avg, sum_scratch_bytes);
 DEFINE_KERNEL(squeeze_avg_grad, NULL);
-DEFINE_KERNEL(scale_add, NULL);
+DEFINE_KERNEL(scale_add, scale_add_scratch_bytes);
 DEFINE_KERNEL(scale_grad_input, NULL);
 DEFINE_KERNEL(scale_grad_gate, sum_scratch_bytes);

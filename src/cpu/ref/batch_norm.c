@@ -120,6 +120,20 @@ static void REF(bn_apply)(const sn_kernel_call *call)
 
 REF_KERNEL(bn_apply, .run = REF(bn_apply), .scratch_bytes = REF(bn_apply_scratch));
 
+static void REF(bn_affine)(const sn_kernel_call *call)
+{
+    int64_t channels = call->node->shape.c;
+    const real *stats = call->inputs[0], *gamma = call->inputs[1], *beta = call->inputs[2];
+    real *scale = call->output, *shift = scale + channels;
+    for (int64_t c = 0; c < channels; c++) {
+        double exact = (double)gamma[c] / sqrt((double)stats[channels + c] + (double)call->node->attrs.u.norm.epsilon);
+        scale[c] = (real)exact;
+        shift[c] = (real)((double)beta[c] - (double)stats[c] * exact);
+    }
+}
+
+REF_KERNEL(bn_affine, .run = REF(bn_affine));
+
 /* ---- gradients ---- */
 
 /* What passes the activation: dy, or 0 where ReLU cut the output (the same arithmetic as bn_apply decides). */

@@ -131,7 +131,7 @@ static void REF(squeeze_max_grad)(const sn_kernel_call *call)
 
 REF_KERNEL(squeeze_max_grad, .run = REF(squeeze_max_grad));
 
-/* ---- scale: act(x s + r) ---- */
+/* ---- scale: act(u s + r), u = x or x scale + shift ---- */
 
 /* The gate of pixel p: a row of C values. */
 static const real *REF(gate_of)(const sn_kernel_call *call, const real *gate, sn_shape gate_shape, int64_t p)
@@ -143,12 +143,15 @@ static const real *REF(gate_of)(const sn_kernel_call *call, const real *gate, sn
 static void REF(scale_add_pixels)(const sn_kernel_call *call, int64_t begin, int64_t end)
 {
     int64_t channels = call->node->shape.c;
-    const real *residual = sn_ref_input(call, 2);
+    const real *gates = sn_ref_input(call, 1), *residual = sn_ref_input(call, 2), *affine = sn_ref_input(call, 3);
     for (int64_t p = begin; p < end; p++) {
-        const real *gate = REF(gate_of)(call, call->inputs[1], call->input_nodes[1]->shape, p);
+        const real *gate = gates ? REF(gate_of)(call, gates, call->input_nodes[1]->shape, p) : NULL;
         const real *x = (const real *)call->inputs[0] + p * channels;
         real *y = (real *)call->output + p * channels;
-        for (int64_t c = 0; c < channels; c++) y[c] = x[c] * gate[c] + (residual ? residual[p * channels + c] : 0);
+        for (int64_t c = 0; c < channels; c++) {
+            real u = affine ? x[c] * affine[c] + affine[channels + c] : x[c];
+            y[c] = (gate ? u * gate[c] : u) + (residual ? residual[p * channels + c] : 0);
+        }
     }
     real *rows = (real *)call->output + begin * channels;
     REF(activate)(call->node->attrs.u.activation.kind, rows, (end - begin) * channels);
@@ -182,7 +185,7 @@ static void REF(scale_grad_input)(const sn_kernel_call *call)
 
 REF_KERNEL(scale_grad_input, .run = REF(scale_grad_input));
 
-/* ds = g x, summed over H,W for a gate vector */
+/* ds = g u, summed over H,W for a gate vector */
 static void REF(scale_grad_gate_range)(const sn_kernel_call *call, int64_t begin, int64_t end)
 {
     const real *g = call->inputs[0], *x = call->inputs[1];
@@ -199,9 +202,14 @@ static void REF(scale_grad_gate_tiles)(const sn_kernel_call *call, int64_t begin
         int64_t offset = t.n * pixels * s.c + t.first;
         const real *g = (const real *)call->inputs[0] + offset, *x = (const real *)call->inputs[1] + offset;
         real *ds = (real *)call->output + t.n * s.c + t.first;
+        const real *affine = sn_ref_input(call, 3), *scale = affine ? affine + t.first : NULL;
         double sums[TILE] = {0};
         for (int64_t p = 0; p < pixels; p++)
-            for (int64_t c = 0; c < t.count; c++) sums[c] += (double)g[p * s.c + c] * (double)x[p * s.c + c];
+            for (int64_t c = 0; c < t.count; c++) {
+                double u = (double)x[p * s.c + c];
+                if (scale) u = u * (double)scale[c] + (double)scale[s.c + c];
+                sums[c] += (double)g[p * s.c + c] * u;
+            }
         for (int64_t c = 0; c < t.count; c++) ds[c] = (real)sums[c];
     }
 }
