@@ -177,15 +177,10 @@ static senet_status cv_resample(sn_pixels source, sn_window w, uint8_t *out)
 {
     senet_status status;
     sn_taps across = {0}, down = {0};
-    const size_t line = (size_t)w.width * 3, room = line + 1;
-    int32_t *lines = malloc(SN_QUAD * room * sizeof *lines);
+    const size_t line = (size_t)w.width * 3;
     uint8_t *quads = NULL;
     int begin, end;
 
-    if (!lines) {
-        status = sn_fail_memory(SN_QUAD * room * sizeof *lines, "resizing");
-        goto cleanup;
-    }
     SN_TRY(cv_taps(source.width, w.full_width, w.left, w.width, &across), cleanup);
     SN_TRY(cv_taps(source.height, w.full_height, w.top, w.height, &down), cleanup);
     columns_of(&across, &begin, &end);
@@ -195,23 +190,21 @@ static senet_status cv_resample(sn_pixels source, sn_window w, uint8_t *out)
         goto cleanup;
     }
     for (int y = 0; y < w.height; y += 2) {
-        const int last = y + 1 < w.height ? y + 1 : y;
+        const int rows[2] = {y, y + 1 < w.height ? y + 1 : y};
+        uint8_t *const to[2] = {out + (size_t)rows[0] * line, out + (size_t)rows[1] * line};
         const uint8_t *from[SN_QUAD];
-        int32_t *const to[SN_QUAD] = {lines, lines + room, lines + 2 * room, lines + 3 * room};
+        int32_t weights[SN_QUAD];
         for (int i = 0; i < SN_QUAD; i++) {
-            const int row = i < 2 ? y : last;
-            from[i] = source.first + (size_t)(down.first[row] + (i % 2 ? down.count[row] - 1 : 0)) * source.stride;
+            const int row = rows[i / 2], second = i % 2;
+            from[i] = source.first + (size_t)(down.first[row] + (second ? down.count[row] - 1 : 0)) * source.stride;
+            weights[i] = down.weights[2 * row + second];
         }
         sn_quads_fill(from, begin, end, quads);
-        sn_cv_across(quads, begin, &across, to);
-        for (int row = y; row <= last; row++)
-            sn_cv_down(to[2 * (row - y)], to[2 * (row - y) + 1], down.weights[2 * row], down.weights[2 * row + 1], line,
-                       out + (size_t)row * line);
+        sn_cv_rows(quads, begin, &across, weights, to);
     }
     status = SENET_OK;
 
 cleanup:
-    free(lines);
     free(quads);
     taps_free(&across);
     taps_free(&down);

@@ -106,26 +106,29 @@ SN_CLONES void sn_pil_down(const uint8_t *lines, const int32_t *weights, int cou
     }
 }
 
-SN_CLONES void sn_cv_across(const uint8_t *quads, int begin, const sn_taps *t, int32_t *const out[SN_QUAD])
+SN_CLONES void sn_cv_rows(const uint8_t *quads, int begin, const sn_taps *t, const int32_t weights[SN_QUAD],
+                          uint8_t *const out[SN_QUAD / 2])
 {
-    for (int x = 0; x < t->positions; x++) {
+    const int last = t->positions - 1;
+    ints16 down;
+    for (int i = 0; i < COLUMN; i++) down[i] = weights[i / SLOT];
+    for (int x = 0; x <= last; x++) {
         const uint8_t *p = quads + COLUMN * (size_t)(t->first[x] - begin), *q = p + COLUMN * (t->count[x] - 1);
         ints16 left, right;
         LOAD_WIDE(p, left);
         LOAD_WIDE(q, right);
         left = left * t->weights[2 * x] + right * t->weights[2 * x + 1];
-        int32_t numbers[COLUMN];
-        memcpy(numbers, &left, sizeof left);
-        for (int row = 0; row < SN_QUAD; row++)
-            memcpy(out[row] + PIXEL * x, numbers + SLOT * row, SLOT * sizeof *numbers);
-    }
-}
-
-SN_CLONES void sn_cv_down(const int32_t *upper, const int32_t *lower, int32_t weight, int32_t lower_weight,
-                          size_t count, uint8_t *out)
-{
-    for (size_t i = 0; i < count; i++) {
-        const int32_t sum = ((weight * (upper[i] >> 4)) >> 16) + ((lower_weight * (lower[i] >> 4)) >> 16);
-        out[i] = (uint8_t)((sum + 2) >> 2);
+        left = (down * (left >> 4)) >> 16;
+        left += __builtin_shuffle(left, (ints16){4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11});
+        const bytes16 both = __builtin_convertvector((left + 2) >> 2, bytes16);
+        uint8_t bytes[COLUMN];
+        memcpy(bytes, &both, sizeof both);
+        if (x < last) {
+            memcpy(out[0] + PIXEL * x, bytes, SLOT);
+            memcpy(out[1] + PIXEL * x, bytes + 2 * SLOT, SLOT);
+        } else {
+            memcpy(out[0] + PIXEL * x, bytes, PIXEL);
+            memcpy(out[1] + PIXEL * x, bytes + 2 * SLOT, PIXEL);
+        }
     }
 }

@@ -25,9 +25,8 @@ void sn_pil_across(const uint8_t *quads, int begin, const sn_taps *t, uint8_t *c
 /* Pillow's vertical pass: one line of `bytes` bytes from `count` lines that lie `bytes` apart. */
 void sn_pil_down(const uint8_t *lines, const int32_t *weights, int count, size_t bytes, uint8_t *out);
 
-/* OpenCV's: the same with 32-bit numbers between the passes.  out: four lines of t->positions x 3, and one to spare. */
-void sn_cv_across(const uint8_t *quads, int begin, const sn_taps *t, int32_t *const out[SN_QUAD]);
-void sn_cv_down(const int32_t *upper, const int32_t *lower, int32_t weight, int32_t lower_weight, size_t count,
-                uint8_t *out);
+/* OpenCV's two passes: two lines of t->positions x 3 bytes, each from two of the four rows, weighted. */
+void sn_cv_rows(const uint8_t *quads, int begin, const sn_taps *t, const int32_t weights[SN_QUAD],
+                uint8_t *const out[SN_QUAD / 2]);
 
 #endif
