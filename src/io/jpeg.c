@@ -16,7 +16,6 @@
 
 #include <jerror.h>
 
-#include "io/jpeg_scan.h"
 #include "io/picture.h"
 
 enum { MAX_SCANS = 1000 /* against files that cost hours */, EXIF_BYTES = 6 /* "Exif", NUL, NUL */ };
@@ -220,10 +219,13 @@ static void scale_range(int *from, int *end, JDIMENSION full, JDIMENSION reduced
 }
 
 /* Decompresses only what the part needs.  Returns where the part lies in the image. */
-static sn_wanted begin_part(jpeg_reader *r, const sn_wanted *wanted)
+static sn_wanted begin_part(jpeg_reader *r)
 {
+    sn_wanted wanted;
+    r->picture->choose(r->picture->context, (int)r->jpeg.image_width, (int)r->jpeg.image_height, &wanted);
+    choose_scale(r, &wanted);
     jpeg_start_decompress(&r->jpeg);
-    int left = wanted->left, right = left + wanted->width, top = wanted->top, bottom = top + wanted->height;
+    int left = wanted.left, right = left + wanted.width, top = wanted.top, bottom = top + wanted.height;
     scale_range(&left, &right, r->jpeg.image_width, r->jpeg.output_width);
     scale_range(&top, &bottom, r->jpeg.image_height, r->jpeg.output_height);
     const int end = right + MARGIN < (int)r->jpeg.output_width ? right + MARGIN : (int)r->jpeg.output_width;
@@ -245,29 +247,9 @@ static void check_end(jpeg_reader *r)
     while (r->jpeg.output_scanline < r->jpeg.output_height) jpeg_read_scanlines(&r->jpeg, &r->spare_row, 1);
 }
 
-/* The part as it is, without libjpeg. */
-static bool scan_part(jpeg_reader *r, const sn_wanted *wanted)
-{
-    sn_picture *picture = r->picture;
-    if (r->jpeg.scale_num != r->jpeg.scale_denom) return false;
-    senet_status status = sn_picture_allocate(picture, wanted->width, wanted->height);
-    if (status != SENET_OK) fail(r, status);
-    if (!sn_jpeg_scan(&r->jpeg, wanted, picture->image.pixels)) {
-        sn_image_free(&picture->image);
-        return false;
-    }
-    picture->part = sn_image_whole(&picture->image);
-    picture->has_part = true;
-    return true;
-}
-
 static void read_part(jpeg_reader *r)
 {
-    sn_wanted wanted;
-    r->picture->choose(r->picture->context, (int)r->jpeg.image_width, (int)r->jpeg.image_height, &wanted);
-    choose_scale(r, &wanted);
-    if (scan_part(r, &wanted)) return;
-    const sn_wanted part = begin_part(r, &wanted);
+    const sn_wanted part = begin_part(r);
     if (r->at_end && jpeg_has_multiple_scans(&r->jpeg) && !is_complete(r)) fail_truncated(r);
     if (r->first_row > 0) jpeg_skip_scanlines(&r->jpeg, (JDIMENSION)r->first_row);
     read_rows(r);
