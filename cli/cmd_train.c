@@ -37,6 +37,15 @@ static void catch_signals(void)
 
 /* ---- progress ---- */
 
+/* "" where the loader keeps up. */
+static const char *waiting_text(double percent)
+{
+    static char text[64];
+    *text = 0;
+    if (percent >= 1) snprintf(text, sizeof text, ", %.0f%% of the time waiting for data", percent);
+    return text;
+}
+
 static void print_epoch(const sn_train_progress *p)
 {
     char validation[128] = "", average[96] = "";
@@ -46,8 +55,9 @@ static void print_epoch(const sn_train_progress *p)
     if (!isnan(p->ema.loss))
         snprintf(average, sizeof average, "  of the average: loss %.4f  top-1 error %.2f%%", p->ema.loss,
                  p->ema.top1_error);
-    cli_report_note("epoch %lld/%lld: loss %.4f  top-1 error %.2f%%%s%s  %.0f images/s", (long long)p->epoch,
-                    (long long)p->epochs, p->loss, p->top1_error, validation, average, p->images_per_second);
+    cli_report_note("epoch %lld/%lld: loss %.4f  top-1 error %.2f%%%s%s  %.0f images/s%s", (long long)p->epoch,
+                    (long long)p->epochs, p->loss, p->top1_error, validation, average, p->images_per_second,
+                    waiting_text(p->data_wait_percent));
 }
 
 static void show_progress(void *context, const sn_train_progress *p)
@@ -58,9 +68,9 @@ static void show_progress(void *context, const sn_train_progress *p)
         return;
     }
     char state[160];
-    snprintf(state, sizeof state, "epoch %lld/%lld  loss %.4f  error %.2f%%  %.0f images/s  %s left",
+    snprintf(state, sizeof state, "epoch %lld/%lld  loss %.4f  error %.2f%%  %.0f images/s%s  %s left",
              (long long)p->epoch, (long long)p->epochs, p->loss, p->top1_error, p->images_per_second,
-             cli_duration(p->seconds_left));
+             waiting_text(p->data_wait_percent), cli_duration(p->seconds_left));
     double fraction = p->steps > 0 ? (double)p->step / (double)p->steps : 0;
     if (cli_progress_on_terminal())
         cli_progress_draw(fraction, "%s%s", p->evaluating ? "evaluating  " : "", state);
@@ -93,6 +103,7 @@ static senet_status print_result(const sn_train_config *config, const sn_train_r
         sn_json_add_double(&json, "top1_error", result->top1_error);
         sn_json_add_double(&json, "top5_error", result->top5_error);
         sn_json_add_double(&json, "images_per_second", result->images_per_second);
+        sn_json_add_double(&json, "data_wait_percent", result->data_wait_percent);
         sn_json_add_string(&json, "best", evaluated ? result->best : NULL);
         sn_json_add_double(&json, "best_top1_error", evaluated ? result->best_top1_error : NAN);
         if (evaluated)
@@ -108,8 +119,9 @@ static senet_status print_result(const sn_train_config *config, const sn_train_r
         sn_json_close_object(&json);
         return cli_print_text(&text);
     }
-    sn_text_printf(&text, "%s: epochs %lld, steps %s, %.1f images/s", config->model, (long long)result->epochs,
-                   cli_grouped(result->steps), result->images_per_second);
+    sn_text_printf(&text, "%s: epochs %lld, steps %s, %.1f images/s, %.1f%% of the time waiting for data",
+                   config->model, (long long)result->epochs, cli_grouped(result->steps), result->images_per_second,
+                   result->data_wait_percent);
     if (!isnan(result->top1_error))
         sn_text_printf(&text, "\nlast: loss %.4f, top-1 error %.2f%%, top-5 error %.2f%%", result->loss,
                        result->top1_error, result->top5_error);

@@ -9,25 +9,20 @@
 #include <string.h>
 
 #include "io/picture.h"
+#include "io/resample_rows.h"
 
-/* For each output position: the first input position, how many follow, and their weights. */
-typedef struct taps {
-    int *first, *count;
-    int32_t *weights; /* positions x most */
-    int most;
-} taps;
-
-static void taps_free(taps *t)
+static void taps_free(sn_taps *t)
 {
     free(t->first);
     free(t->count);
     free(t->weights);
 }
 
-static senet_status taps_allocate(taps *t, int positions, int64_t most)
+static senet_status taps_allocate(sn_taps *t, int positions, int64_t most)
 {
     int64_t weights;
     t->most = (int)most;
+    t->positions = positions;
     if (most > INT32_MAX || !sn_multiply(most, positions, &weights) || weights > INT32_MAX)
         return sn_fail(SENET_BAD_DATA, "resizing needs %lld weights at each of %d places", (long long)most, positions);
     t->first = malloc((size_t)positions * sizeof *t->first);
@@ -38,8 +33,6 @@ static senet_status taps_allocate(taps *t, int positions, int64_t most)
 }
 
 /* ---- Pillow ---- */
-
-enum { PIL_BITS = 22 };
 
 typedef struct filter {
     double support;
@@ -60,7 +53,7 @@ static double cubic(double x) /* Keys, a = -0.5 */
     return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
 }
 
-static senet_status pil_taps(filter f, int input, int64_t full, int64_t begin, int positions, taps *t)
+static senet_status pil_taps(filter f, int input, int64_t full, int64_t begin, int positions, sn_taps *t)
 {
     double scale = (double)input / (double)full, stretch = scale < 1 ? 1 : scale, support = f.support * stretch;
     SN_RETURN_IF_FAILED(taps_allocate(t, positions, (int64_t)ceil(support) * 2 + 1));
@@ -78,7 +71,7 @@ static senet_status pil_taps(filter f, int input, int64_t full, int64_t begin, i
             sum += values[k];
         }
         for (int k = 0; k < end - first; k++) {
-            double weight = (sum != 0 ? values[k] / sum : values[k]) * (1 << PIL_BITS);
+            double weight = (sum != 0 ? values[k] / sum : values[k]) * (1 << SN_PIL_BITS);
             t->weights[(size_t)i * (size_t)t->most + (size_t)k] = (int32_t)(weight < 0 ? weight - 0.5 : weight + 0.5);
         }
     }
@@ -86,70 +79,69 @@ static senet_status pil_taps(filter f, int input, int64_t full, int64_t begin, i
     return SENET_OK;
 }
 
-static uint8_t pil_round(int32_t sum)
+/* The columns that the taps read. */
+static void columns_of(const sn_taps *t, int *begin, int *end)
 {
-    sum >>= PIL_BITS;
-    return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
-}
-
-/* in: rows x the source's columns x 3 -> out: rows x width x 3 */
-static void pil_horizontal(const uint8_t *in, int rows, size_t stride, const taps *t, int width, uint8_t *out)
-{
-    for (int y = 0; y < rows; y++)
-        for (int x = 0; x < width; x++, out += 3) {
-            const uint8_t *p = in + (size_t)y * stride + 3 * (size_t)t->first[x];
-            const int32_t *weights = t->weights + (size_t)x * (size_t)t->most;
-            int32_t r = 1 << (PIL_BITS - 1), g = r, b = r;
-            for (int k = 0; k < t->count[x]; k++, p += 3) {
-                r += p[0] * weights[k];
-                g += p[1] * weights[k];
-                b += p[2] * weights[k];
-            }
-            out[0] = pil_round(r);
-            out[1] = pil_round(g);
-            out[2] = pil_round(b);
-        }
-}
-
-/* in: rows x width x 3, whose first row is `row0` of the picture -> out: height x width x 3 */
-static senet_status pil_vertical(const uint8_t *in, int row0, const taps *t, int width, int height, uint8_t *out)
-{
-    size_t line = (size_t)width * 3;
-    int32_t *sums = malloc(line * sizeof *sums);
-    if (!sums) return sn_fail_memory(line * sizeof *sums, "resizing");
-    for (int y = 0; y < height; y++, out += line) {
-        const uint8_t *p = in + (size_t)(t->first[y] - row0) * line;
-        const int32_t *weights = t->weights + (size_t)y * (size_t)t->most;
-        for (size_t i = 0; i < line; i++) sums[i] = 1 << (PIL_BITS - 1);
-        for (int k = 0; k < t->count[y]; k++, p += line)
-            for (size_t i = 0; i < line; i++) sums[i] += p[i] * weights[k];
-        for (size_t i = 0; i < line; i++) out[i] = pil_round(sums[i]);
+    *begin = t->first[0];
+    *end = 0;
+    for (int x = 0; x < t->positions; x++) {
+        if (t->first[x] < *begin) *begin = t->first[x];
+        if (t->first[x] + t->count[x] > *end) *end = t->first[x] + t->count[x];
     }
-    free(sums);
+}
+
+static uint8_t *allocate_quads(int begin, int end)
+{
+    return malloc((size_t)(end - begin) * SN_QUAD * 4);
+}
+
+/* in: rows x the source's columns x 3 -> out: rows x t->positions x 3; the last four may repeat a row. */
+static senet_status pil_horizontal(const uint8_t *in, int rows, size_t stride, const sn_taps *t, uint8_t *out)
+{
+    const size_t line = (size_t)t->positions * 3;
+    int begin, end;
+    columns_of(t, &begin, &end);
+    uint8_t *quads = allocate_quads(begin, end);
+    if (!quads) return sn_fail_memory((size_t)(end - begin) * SN_QUAD * 4, "resizing");
+    for (int y = 0; y < rows; y += SN_QUAD) {
+        const uint8_t *from[SN_QUAD];
+        uint8_t *to[SN_QUAD];
+        for (int i = 0; i < SN_QUAD; i++) {
+            const size_t row = (size_t)(y + i < rows ? y + i : rows - 1);
+            from[i] = in + row * stride;
+            to[i] = out + row * line;
+        }
+        sn_quads_fill(from, begin, end, quads);
+        sn_pil_across(quads, begin, t, to);
+    }
+    free(quads);
     return SENET_OK;
 }
 
 static senet_status pil_resample(sn_pixels source, sn_window w, filter f, uint8_t *out)
 {
     senet_status status;
-    taps across = {0}, down = {0};
+    sn_taps across = {0}, down = {0};
     uint8_t *between = NULL;
     int row0, rows;
     size_t bytes;
+    const size_t line = (size_t)w.width * 3;
 
     SN_TRY(pil_taps(f, source.width, w.full_width, w.left, w.width, &across), cleanup);
     SN_TRY(pil_taps(f, source.height, w.full_height, w.top, w.height, &down), cleanup);
     row0 = down.first[0]; /* only the rows that the vertical pass will read */
     rows = down.first[w.height - 1] + down.count[w.height - 1] - row0;
-    bytes = (size_t)rows * (size_t)w.width * 3;
+    bytes = (size_t)rows * line;
     between = malloc(bytes);
     if (!between) {
         status = sn_fail_memory(bytes, "resizing");
         goto cleanup;
     }
     /* Where the size stays, the filters have one weight of 1 and copy, as Pillow's skipped passes do. */
-    pil_horizontal(source.first + (size_t)row0 * source.stride, rows, source.stride, &across, w.width, between);
-    status = pil_vertical(between, row0, &down, w.width, w.height, out);
+    SN_TRY(pil_horizontal(source.first + (size_t)row0 * source.stride, rows, source.stride, &across, between), cleanup);
+    for (int y = 0; y < w.height; y++)
+        sn_pil_down(between + (size_t)(down.first[y] - row0) * line, down.weights + (size_t)y * (size_t)down.most,
+                    down.count[y], line, out + (size_t)y * line);
 
 cleanup:
     free(between);
@@ -160,10 +152,8 @@ cleanup:
 
 /* ---- OpenCV ---- */
 
-enum { CV_BITS = 11 };
-
 /* Beyond the border both taps fall on the edge; their weights still count, as rounding then is OpenCV's. */
-static senet_status cv_taps(int input, int64_t full, int64_t begin, int positions, taps *t)
+static senet_status cv_taps(int input, int64_t full, int64_t begin, int positions, sn_taps *t)
 {
     double scale = (double)input / (double)full;
     SN_RETURN_IF_FAILED(taps_allocate(t, positions, 2));
@@ -176,47 +166,46 @@ static senet_status cv_taps(int input, int64_t full, int64_t begin, int position
         if (first > second) first = second;
         t->first[i] = first;
         t->count[i] = second - first + 1;
-        t->weights[2 * i] = (int32_t)lrintf((1 - share) * (1 << CV_BITS));
-        t->weights[2 * i + 1] = (int32_t)lrintf(share * (1 << CV_BITS));
+        t->weights[2 * i] = (int32_t)lrintf((1 - share) * (1 << SN_CV_BITS));
+        t->weights[2 * i + 1] = (int32_t)lrintf(share * (1 << SN_CV_BITS));
     }
     return SENET_OK;
 }
 
-static void cv_row(const uint8_t *in, const taps *t, int width, int32_t *out)
-{
-    for (int x = 0; x < width; x++) {
-        const uint8_t *p = in + 3 * (size_t)t->first[x], *q = t->count[x] == 2 ? p + 3 : p;
-        for (int c = 0; c < 3; c++) *out++ = p[c] * t->weights[2 * x] + q[c] * t->weights[2 * x + 1];
-    }
-}
-
+/* Two rows of the output from the four of the source between which they lie. */
 static senet_status cv_resample(sn_pixels source, sn_window w, uint8_t *out)
 {
     senet_status status;
-    taps across = {0}, down = {0};
-    size_t line = (size_t)w.width * 3;
-    int32_t *rows = malloc(2 * line * sizeof *rows);
+    sn_taps across = {0}, down = {0};
+    const size_t line = (size_t)w.width * 3;
+    uint8_t *quads = NULL;
+    int begin, end;
 
-    if (!rows) {
-        status = sn_fail_memory(2 * line * sizeof *rows, "resizing");
-        goto cleanup;
-    }
     SN_TRY(cv_taps(source.width, w.full_width, w.left, w.width, &across), cleanup);
     SN_TRY(cv_taps(source.height, w.full_height, w.top, w.height, &down), cleanup);
-    for (int y = 0; y < w.height; y++) {
-        int first = down.first[y], second = first + down.count[y] - 1;
-        int32_t a = down.weights[2 * y], b = down.weights[2 * y + 1];
-        cv_row(source.first + (size_t)first * source.stride, &across, w.width, rows);
-        cv_row(source.first + (size_t)second * source.stride, &across, w.width, rows + line);
-        for (size_t i = 0; i < line; i++) {
-            int32_t sum = ((a * (rows[i] >> 4)) >> 16) + ((b * (rows[line + i] >> 4)) >> 16);
-            *out++ = (uint8_t)((sum + 2) >> 2);
+    columns_of(&across, &begin, &end);
+    quads = allocate_quads(begin, end);
+    if (!quads) {
+        status = sn_fail_memory((size_t)(end - begin) * SN_QUAD * 4, "resizing");
+        goto cleanup;
+    }
+    for (int y = 0; y < w.height; y += 2) {
+        const int rows[2] = {y, y + 1 < w.height ? y + 1 : y};
+        uint8_t *const to[2] = {out + (size_t)rows[0] * line, out + (size_t)rows[1] * line};
+        const uint8_t *from[SN_QUAD];
+        int32_t weights[SN_QUAD];
+        for (int i = 0; i < SN_QUAD; i++) {
+            const int row = rows[i / 2], second = i % 2;
+            from[i] = source.first + (size_t)(down.first[row] + (second ? down.count[row] - 1 : 0)) * source.stride;
+            weights[i] = down.weights[2 * row + second];
         }
+        sn_quads_fill(from, begin, end, quads);
+        sn_cv_rows(quads, begin, &across, weights, to);
     }
     status = SENET_OK;
 
 cleanup:
-    free(rows);
+    free(quads);
     taps_free(&across);
     taps_free(&down);
     return status;

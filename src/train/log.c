@@ -187,11 +187,16 @@ senet_status sn_log_step(sn_log *log, const sn_step_record *record)
     add_member(line, "lr", record->lr);
     add_member(line, "train.loss", record->loss);
     add_measured(line, "train.images_per_second", record->images_per_second);
+    add_measured(line, "train.data_wait_percent", record->data_wait_percent);
     sn_text_add_string(line, "}\n");
     SN_RETURN_IF_FAILED(write_line(&log->jsonl, line));
     sn_scalar scalars[] = {
-        {"train/loss", record->loss}, {"train/lr", record->lr}, {"train/images_per_second", record->images_per_second}};
-    return sn_events_add(log->events, record->step, scalars, 3);
+        {"train/loss", record->loss},
+        {"train/lr", record->lr},
+        {"train/images_per_second", record->images_per_second},
+        {"train/data_wait_percent", record->data_wait_percent},
+    };
+    return sn_events_add(log->events, record->step, scalars, sizeof scalars / sizeof *scalars);
 }
 
 static senet_status log_epoch_json(sn_log *log, const sn_epoch_record *record)

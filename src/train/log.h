@@ -11,6 +11,7 @@ typedef struct sn_log sn_log;
 typedef struct sn_step_record {
     int64_t step, epoch;
     double lr, loss, images_per_second;
+    double data_wait_percent; /* of the time since the last such line, waiting for the loader */
 } sn_step_record;
 
 /* Values of one epoch: a line in log.jsonl and a row in summary.csv. */

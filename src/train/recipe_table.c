@@ -198,6 +198,8 @@ static const sn_recipe_value cifar_resnet[] = {
     {"weight_decay", "1e-4", "akamaster/pytorch_resnet_cifar10", NULL},
     {"schedule", "step", "akamaster/pytorch_resnet_cifar10", NULL},
     {"milestones", "100 150", "akamaster/pytorch_resnet_cifar10", NULL},
+    {"warmup_steps", "400", "Deep Residual Learning, section 4.2", "cifar_resnet110"},
+    {"warmup_lr", "0.01", "Deep Residual Learning, section 4.2", "cifar_resnet110"},
     {"gamma", "0.1", "akamaster/pytorch_resnet_cifar10", NULL},
     {"init", "he", "akamaster/pytorch_resnet_cifar10", NULL},
     {"normalize", "imagenet", "akamaster/pytorch_resnet_cifar10", NULL},

@@ -98,6 +98,7 @@ typedef struct sn_validation {
 typedef struct sn_train_progress {
     int64_t step, steps, epoch, epochs, images;
     double lr, loss, top1_error, images_per_second, seconds_left;
+    double data_wait_percent; /* of the time in training steps, waiting for the loader */
     bool epoch_end, evaluating;
     sn_validation val, ema; /* of the last evaluation: of the weights, and of their moving average */
 } sn_train_progress;
@@ -112,6 +113,7 @@ typedef struct sn_train_hooks {
 typedef struct sn_train_result {
     int64_t epochs, steps;
     double top1_error, top5_error, loss, images_per_second, best_top1_error;
+    double data_wait_percent; /* of the time in training steps, waiting for the loader */
     sn_validation ema; /* of the weights' moving average */
     int64_t best_epoch;
     char best[4096]; /* path of best.safetensors; "" when nothing was evaluated */

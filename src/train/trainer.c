@@ -19,6 +19,7 @@ typedef struct meter {
     double evaluation_seconds; /* of the last evaluation */
     double busy_seconds;      /* in training steps, waiting for data included */
     int64_t busy_images;
+    double wait_seconds, log_waited; /* of them, for data; since the last line of the log */
     double step_start;
     double lr, loss;          /* of the last step */
 } meter;
@@ -30,6 +31,8 @@ typedef struct run {
 } run;
 
 static double percent(int64_t part, int64_t whole) { return whole > 0 ? 100.0 * (double)part / (double)whole : NAN; }
+
+static double data_wait_percent(const meter *m) { return m->busy_seconds > 0 ? 100 * m->wait_seconds / m->busy_seconds : 0; }
 
 static bool stop_requested(const sn_training *t) { return t->hooks.stop && *t->hooks.stop; }
 
@@ -65,6 +68,7 @@ static void report(run *r, bool epoch_end)
         .loss = state->images > 0 ? state->loss_sum / (double)state->images : m->loss,
         .top1_error = percent(state->errors, state->images),
         .images_per_second = m->busy_seconds > 0 ? (double)m->busy_images / m->busy_seconds : 0,
+        .data_wait_percent = data_wait_percent(m),
         .seconds_left = m->seconds_per_step * (double)(steps - state->step) + m->evaluation_seconds * epochs_left,
         .epoch_end = epoch_end,
         .evaluating = r->evaluating,
@@ -91,9 +95,11 @@ static senet_status log_step(run *r)
                              .epoch = t->state.epoch + 1,
                              .lr = m->lr,
                              .loss = m->loss,
-                             .images_per_second = seconds > 0 ? (double)m->log_images / seconds : 0};
+                             .images_per_second = seconds > 0 ? (double)m->log_images / seconds : 0,
+                             .data_wait_percent = seconds > 0 ? 100 * m->log_waited / seconds : 0};
     m->log_start = now;
     m->log_images = 0;
+    m->log_waited = 0;
     return sn_log_step(t->log, &record);
 }
 
@@ -108,12 +114,14 @@ static senet_status diverged(const run *r, const char *what, double value)
                    (long long)t->saved_step);
 }
 
-static void measure_step(meter *m, int64_t images)
+static void measure_step(meter *m, int64_t images, double waited)
 {
     double now = sn_seconds_now(), seconds = now - m->step_start;
     m->seconds_per_step = m->seconds_per_step > 0 ? 0.95 * m->seconds_per_step + 0.05 * seconds : seconds;
     m->busy_seconds += seconds;
     m->busy_images += images;
+    m->wait_seconds += waited;
+    m->log_waited += waited;
     m->log_images += images;
 }
 
@@ -123,6 +131,7 @@ static senet_status take_step(run *r)
     meter *m = &r->meter;
     sn_step step;
     m->step_start = sn_seconds_now();
+    const double waited = sn_loader_waited(t->loader);
     m->lr = sn_schedule_lr(&t->config, &t->state.plateau, t->state.step, t->steps_per_epoch);
     SN_RETURN_IF_FAILED(sn_step_gradients(t, &step));
     m->loss = step.loss;
@@ -133,7 +142,7 @@ static senet_status take_step(run *r)
     t->state.images += step.images;
     t->state.batch++;
     t->state.step++;
-    measure_step(m, step.images);
+    measure_step(m, step.images, sn_loader_waited(t->loader) - waited);
     return SENET_OK;
 }
 
@@ -227,6 +236,7 @@ static senet_status finish_epoch(run *r)
     SN_RETURN_IF_FAILED(sn_training_save_checkpoint(t));
     r->meter.checkpoint_start = r->meter.epoch_start = r->meter.log_start = sn_seconds_now();
     r->meter.log_images = 0;
+    r->meter.log_waited = 0;
     return SENET_OK;
 }
 
@@ -287,6 +297,7 @@ static void fill_result(const run *r, sn_train_result *result)
     result->best_top1_error = t->state.best_top1_error;
     result->best_epoch = t->state.best_epoch;
     result->images_per_second = r->meter.busy_seconds > 0 ? (double)r->meter.busy_images / r->meter.busy_seconds : 0;
+    result->data_wait_percent = data_wait_percent(&r->meter);
     if (t->state.best_epoch > 0) snprintf(result->best, sizeof result->best, "%s", t->folder.best);
 }
 

@@ -7,7 +7,7 @@ has 2 epochs
 has 12 steps
 has whole/best.safetensors best
 has false stopped
-for key in top1_error top5_error loss images_per_second; do number $key; done
+for key in top1_error top5_error loss images_per_second data_wait_percent; do number $key; done
 [ "$(wc -l < out)" -eq 1 ] || complain "--json: $(wc -l < out) lines on standard output"
 tells "step 1/12"
 tells "epoch 2/2"

@@ -151,6 +151,9 @@ static void original_resnets(void **state)
     sn_train_config c = recipe("cifar-resnet");
     assert_true(c.batch == 128 && c.epochs == 200 && c.optimizer == SN_SGD_TORCH && c.weight_decay == 1e-4);
     assert_true(c.milestones_count == 2 && c.milestones[0] == 100 && c.milestones[1] == 150 && c.gamma == 0.1);
+    assert_true(c.warmup_steps == 0);
+    c = recipe_for("cifar-resnet", "se_cifar_resnet110");
+    assert_true(c.warmup_steps == 400 && c.warmup_lr == 0.01 && c.lr == 0.1);
 }
 
 static void every_recipe_can_be_used_as_it_is(void **state)

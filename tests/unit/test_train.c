@@ -38,6 +38,7 @@ static void the_log_has_the_promised_keys(void **state)
     char *log = contents(in("log", "log.jsonl"), &size);
     assert_int_equal(strncmp(log, "{\"step\": 2, \"epoch\": 1, \"lr\": ", 30), 0);
     assert_non_null(strstr(log, "\"train.images_per_second\": "));
+    assert_non_null(strstr(log, "\"train.data_wait_percent\": "));
     const char *line = strstr(log, "{\"epoch\": 1, \"train.loss\": "); /* after steps 2 and 4 of 5 */
     assert_non_null(line);
     const char *const keys[] = {"train.top1_error", "val.loss", "val.top1_error", "val.top5_error", "seconds"};
