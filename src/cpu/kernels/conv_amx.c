@@ -19,7 +19,7 @@ static tiled_plan plan_of(const sn_kernel_call *call)
     const sn_conv_attrs *attrs = &call->node->attrs.u.conv;
     sn_shape in = call->input_nodes[0]->shape, weight = call->input_nodes[1]->shape, out = call->node->shape;
     bool narrow = call->input_nodes[0]->dtype == SN_STORED;
-    return call->node->op == SN_OP_conv2d ? tiled_plan_forward(attrs, in, weight, out, narrow)
+    return call->node->op == SN_OP_conv2d ? tiled_plan_forward(attrs, in, weight, out, narrow, call->squeeze_node != NULL)
                                           : tiled_plan_backward(attrs, in, weight, out, narrow);
 }
 

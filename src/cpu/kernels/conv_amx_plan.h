@@ -60,6 +60,7 @@ typedef struct tiled_plan {
     int top, left, bottom, right; /* tap offsets reach from here to there */
     int64_t panels, chunks;       /* chunks: of 32 channels that a panel sees */
     int64_t steps;                /* of a panel, over all phases */
+    bool alike; /* an image is cut in the same way in every batch */
     bool copied, gathered, flat;
     int64_t row_pixels;           /* of what tiles or the gathering read */
     int64_t block_images, block_rows, blocks_n, blocks_y;
@@ -136,7 +137,7 @@ static inline void tiled_plan_blocks(tiled_plan *p)
     int64_t weights = p->steps * TILE_VALUES * p->out_c * 2;
     bool by_panels = weights > TILED_WEIGHTS;
     int64_t fewest = sn_min64(rows, sn_ceil_div(TILED_PIXELS, cols));
-    p->block_rows = by_panels ? rows : sn_max64(fewest, sn_ceil_div(rows, sn_ceil_div(TILED_TASKS, p->images)));
+    p->block_rows = by_panels ? rows : sn_max64(fewest, sn_ceil_div(rows, sn_ceil_div(TILED_TASKS, p->alike ? 1 : p->images)));
     while (p->block_rows > fewest && tiled_block_bytes(p, p->block_rows) > TILED_BLOCK) p->block_rows = sn_ceil_div(p->block_rows, 2);
     p->blocks_y = sn_ceil_div(rows, p->block_rows);
     p->block_rows = sn_ceil_div(rows, p->blocks_y);
@@ -204,12 +205,14 @@ static inline void tiled_plan_join(const sn_conv_attrs *a, sn_shape w, tiled_pla
     p->images = p->in_h = p->out_h = 1;
 }
 
-static inline tiled_plan tiled_plan_forward(const sn_conv_attrs *a, sn_shape x, sn_shape w, sn_shape y, bool narrow_input)
+/* alike: what is summed over the blocks of an image has the same bits in every batch. */
+static inline tiled_plan tiled_plan_forward(const sn_conv_attrs *a, sn_shape x, sn_shape w, sn_shape y, bool narrow_input, bool alike)
 {
     tiled_plan_cover(a, &x, &w);
     tiled_plan p = {.images = x.n, .in_h = x.h, .in_w = x.w, .in_c = x.c, .out_h = y.h, .out_w = y.w, .out_c = y.c,
                     .groups = a->groups, .group_in = x.c / a->groups, .group_out = y.c / a->groups,
-                    .kernel_w = w.h, .weight_out = w.c, .step = a->stride, .out_step = 1, .phases_count = 1};
+                    .kernel_w = w.h, .weight_out = w.c, .step = a->stride, .out_step = 1, .phases_count = 1,
+                    .alike = alike};
     tiled_plan_join(a, w, &p);
     for (int ky = 0; ky < w.n; ky++)
         for (int kx = 0; kx < w.h; kx++)
