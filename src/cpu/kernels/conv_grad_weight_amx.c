@@ -85,17 +85,17 @@ typedef struct weight_plan {
     sn_shape x, y;
     int64_t kernel_h, kernel_w;
     axis rows, columns;
-    bool folded,
-        narrows;  /* narrows: the values of x are rounded, or moved, to rows of their own before they are transposed */
-    int64_t taps; /* or shifts, where folded */
+    bool folded;
+    bool narrows;             /* values of x are rounded, or moved, to rows of their own before they are transposed */
+    int64_t taps;             /* or shifts, where folded */
     int64_t groups;           /* copies of x */
     int64_t channels, blocks; /* of a copy; in tiles */
     int64_t out_blocks;
     int64_t line_rows, unit_rows, units, chunks, units_each;
     int64_t ins_each, outs_each, in_splits, out_splits; /* in blocks */
     int64_t steps;                                      /* of a unit */
-    int64_t lead, x_slots,
-        x_row; /* x_slots: of a copy, the first `lead` before the unit's; x_row: values from channel to channel */
+    int64_t x_slots, lead;    /* of a copy; the first `lead` of them lie before the unit's */
+    int64_t x_row;            /* values from channel to channel */
     int64_t narrow_row;
     int64_t x_values, dy_values, narrow_values, zero_bytes, worker_bytes;
     int64_t chunk_floats;
