@@ -25,8 +25,8 @@ typedef struct tiled_product {
     int64_t ahead_lines;
 } tiled_product;
 
-/* sums: [2][TILE_ROWS][TILED_PANEL] */
-SN_INLINE void tiled_multiply(const tiled_product *p, bool two, bool wide, float *sums)
+/* sums: [2][TILE_ROWS][TILED_PANEL].  once: no other tap reads the same pixels. */
+SN_INLINE void tiled_multiply(const tiled_product *p, bool two, bool wide, bool once, float *sums)
 {
     const stored *w = p->w;
     const char *ahead = p->ahead;
@@ -38,7 +38,10 @@ SN_INLINE void tiled_multiply(const tiled_product *p, bool two, bool wide, float
     for (int64_t s = 0; s < p->segments_count; s++) {
         const stored *x0 = p->x[0] + p->segments[s], *x1 = two ? p->x[1] + p->segments[s] : NULL;
         for (int64_t k = 0; k < p->segment_steps; k++) {
-            TILE_LOAD(4, x0 + k * TILE_VALUES, x_row);
+            if (once)
+                TILE_LOAD_ONCE(4, x0 + k * TILE_VALUES, x_row);
+            else
+                TILE_LOAD(4, x0 + k * TILE_VALUES, x_row);
             TILE_LOAD(6, w, TILE_BYTES);
             TILE_ADD_PRODUCTS(0, 4, 6);
             if (wide) {
@@ -46,7 +49,10 @@ SN_INLINE void tiled_multiply(const tiled_product *p, bool two, bool wide, float
                 TILE_ADD_PRODUCTS(1, 4, 7);
             }
             if (two) {
-                TILE_LOAD(5, x1 + k * TILE_VALUES, x_row);
+                if (once)
+                    TILE_LOAD_ONCE(5, x1 + k * TILE_VALUES, x_row);
+                else
+                    TILE_LOAD(5, x1 + k * TILE_VALUES, x_row);
                 TILE_ADD_PRODUCTS(2, 5, 6);
                 if (wide) TILE_ADD_PRODUCTS(3, 5, 7);
             }
@@ -61,15 +67,16 @@ SN_INLINE void tiled_multiply(const tiled_product *p, bool two, bool wide, float
     if (two && wide) TILE_STORE(3, sums + TILE_ROWS * TILED_PANEL + TILE_OUTPUTS, ROW);
 }
 
-static SN_NOINLINE void tiled_multiply_two(const tiled_product *p, float *sums) { tiled_multiply(p, true, true, sums); }
+static SN_NOINLINE void tiled_multiply_once(const tiled_product *p, float *sums) { tiled_multiply(p, true, true, true, sums); }
+static SN_NOINLINE void tiled_multiply_two(const tiled_product *p, float *sums) { tiled_multiply(p, true, true, false, sums); }
 static SN_NOINLINE void tiled_multiply_other(const tiled_product *p, bool two, bool wide, float *sums)
 {
     if (two)
-        tiled_multiply(p, true, false, sums);
+        tiled_multiply(p, true, false, false, sums);
     else if (wide)
-        tiled_multiply(p, false, true, sums);
+        tiled_multiply(p, false, true, false, sums);
     else
-        tiled_multiply(p, false, false, sums);
+        tiled_multiply(p, false, false, false, sums);
 }
 
 /* ---- the end ---- */
