@@ -214,6 +214,7 @@ static tiled_layout lay_tiles(const tiled_run *run, const tiled_block *b, const 
     int64_t spans = p->flat ? 1 : rows, span = p->flat ? (rows - 1) * row_pixels + phase->cols : phase->cols;
     int64_t tiles = sn_ceil_div(span, TILE_ROWS), size = tiled_rows(span), pixel = p->gathered ? phase->steps * TILE_VALUES : p->step * p->in_c;
     tiled_layout layout = {.rows = size, .cols = phase->cols, .pixels = row_pixels};
+    if (p->flat && row_pixels == phase->cols && p->out_step == 1) layout.cols = layout.pixels = span; /* all are stored, side by side */
     for (int64_t n = b->n0; n < b->n1; n++)
         for (int64_t s = 0; s < spans; s++) {
             const stored *x = p->gathered ? worker->gathered + (n - b->n0) * span * pixel
@@ -222,7 +223,7 @@ static tiled_layout lay_tiles(const tiled_run *run, const tiled_block *b, const 
                 int64_t begin = sn_min64(t * size, span - size), first = t * size;
                 worker->tiles[layout.count++] = (tiled_tile){
                     .x = x + begin * pixel, .image = (int32_t)n, .skip = (int32_t)(first - begin),
-                    .row = (int32_t)(p->flat ? first / row_pixels : s), .col = (int32_t)(p->flat ? first % row_pixels : first)};
+                    .row = (int32_t)(p->flat ? first / layout.pixels : s), .col = (int32_t)(p->flat ? first % layout.pixels : first)};
             }
         }
     return layout;
@@ -350,6 +351,7 @@ static void run(const sn_kernel_call *call)
         if (clamp_is(run.end.activation)) run.end.clamp = clamp_of(run.end.activation);
     }
     run.squeeze = squeeze_begin(call, (float *)(void *)((char *)call->scratch + workers_bytes(call, p)), p->blocks_y);
+    run.end.squeezed = run.squeeze.rows != NULL;
     for (int i = 0; i < call->threads; i++) worker_at(p, run.memory, i)->block = -1;
     int64_t macs = p->images * p->phases[0].rows * p->phases[0].cols * p->out_c * p->steps * TILE_VALUES;
     int threads = macs < 8 * SN_SMALL_MACS ? 1 : call->threads;
