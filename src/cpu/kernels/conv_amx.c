@@ -165,28 +165,39 @@ static ptrdiff_t tap_offset(const tiled_plan *p, const tiled_tap *tap)
     return (row * p->row_pixels + col) * p->in_c;
 }
 
-/* The values of each pixel's taps, one after the other; stores are of whole registers, and the next ones overwrite what is beyond. */
+/* The values that each pixel of a row sees: `length` of them at each of the offsets, filled up to `values`.  Stores are of whole
+ * registers, and the next ones overwrite what is beyond. */
+static stored *gather_row(const stored *from, int64_t pixels, int64_t pixel, const ptrdiff_t *offsets, int64_t segments,
+                          int64_t length, int64_t values, stored *to)
+{
+    const __mmask32 last = (__mmask32)(0xffffffffu >> (TILE_VALUES - 1 - (length - 1) % TILE_VALUES));
+    int64_t whole = (length - 1) / TILE_VALUES * TILE_VALUES;
+    for (int64_t col = 0; col < pixels; col++, from += pixel, to += values) {
+        stored *at = to;
+        for (int64_t s = 0; s < segments; s++, at += length) {
+            const stored *segment = from + offsets[s];
+            for (int64_t i = 0; i < whole; i += TILE_VALUES) *(vh2 *)(at + i) = *(const vh2 *)(segment + i);
+            *(vh2 *)(at + whole) = (vh2)_mm512_maskz_loadu_epi16(last, segment + whole);
+        }
+        if (at < to + values) *(vh2 *)at = (vh2){0};
+    }
+    return to;
+}
+
 static void gather_block(const tiled_run *run, const tiled_block *b, const tiled_phase *phase, int64_t rows, tiled_worker *worker)
 {
     const tiled_plan *p = &run->plan;
+    ptrdiff_t offsets[TILED_TAPS];
     int joined = 1;
     const tiled_tap *taps = &p->taps[phase->first_tap];
     while (joined < phase->taps && taps[joined].row == taps->row) joined++;
-    int64_t length = joined * p->in_c, values = phase->steps * TILE_VALUES, used = phase->taps * p->in_c;
+    int64_t segments = phase->taps / joined;
+    for (int64_t s = 0; s < segments; s++) offsets[s] = tap_offset(p, &taps[s * joined]);
     stored *to = worker->gathered;
     for (int64_t n = b->n0; n < b->n1; n++)
         for (int64_t row = 0; row < rows; row++)
-            for (int64_t col = 0; col < phase->cols; col++, to += values) {
-                const stored *from = block_input(run, b, worker, n) + (row * p->row_pixels + col) * p->step * p->in_c;
-                stored *at = to;
-                for (int t = 0; t < phase->taps; t += joined, at += length) {
-                    const stored *tap = from + tap_offset(p, &taps[t]);
-                    int64_t i = 0;
-                    for (; i + TILE_VALUES <= length; i += TILE_VALUES) *(vh2 *)(at + i) = *(const vh2 *)(tap + i);
-                    if (i < length) *(vh2 *)(at + i) = (vh2)_mm512_maskz_loadu_epi16((__mmask32)((1u << (length - i)) - 1), tap + i);
-                }
-                if (used < values) *(vh2 *)(to + used) = (vh2){0};
-            }
+            to = gather_row(block_input(run, b, worker, n) + row * p->row_pixels * p->step * p->in_c, phase->cols, p->step * p->in_c,
+                            offsets, segments, joined * p->in_c, phase->steps * TILE_VALUES, to);
 }
 
 /* ---- the tiles of a block ---- */
@@ -203,6 +214,7 @@ static tiled_layout lay_tiles(const tiled_run *run, const tiled_block *b, const 
     int64_t spans = p->flat ? 1 : rows, span = p->flat ? (rows - 1) * row_pixels + phase->cols : phase->cols;
     int64_t tiles = sn_ceil_div(span, TILE_ROWS), size = tiled_rows(span), pixel = p->gathered ? phase->steps * TILE_VALUES : p->step * p->in_c;
     tiled_layout layout = {.rows = size, .cols = phase->cols, .pixels = row_pixels};
+    if (p->flat && row_pixels == phase->cols && p->out_step == 1) layout.cols = layout.pixels = span; /* all are stored, side by side */
     for (int64_t n = b->n0; n < b->n1; n++)
         for (int64_t s = 0; s < spans; s++) {
             const stored *x = p->gathered ? worker->gathered + (n - b->n0) * span * pixel
@@ -211,7 +223,7 @@ static tiled_layout lay_tiles(const tiled_run *run, const tiled_block *b, const 
                 int64_t begin = sn_min64(t * size, span - size), first = t * size;
                 worker->tiles[layout.count++] = (tiled_tile){
                     .x = x + begin * pixel, .image = (int32_t)n, .skip = (int32_t)(first - begin),
-                    .row = (int32_t)(p->flat ? first / row_pixels : s), .col = (int32_t)(p->flat ? first % row_pixels : first)};
+                    .row = (int32_t)(p->flat ? first / layout.pixels : s), .col = (int32_t)(p->flat ? first % layout.pixels : first)};
             }
         }
     return layout;
@@ -276,13 +288,16 @@ static void compute_panel(const tiled_run *run, const tiled_block *b, const tile
     for (int64_t n = b->n0; n < b->n1 && run->squeeze.rows; n++)
         clear_floats(squeeze_row(&run->squeeze, n, b->of_image) + panel.out, sn_ceil_div(panel.channels, VF) * VF);
     int64_t pairs = sn_ceil_div(layout->count, 2);
+    bool once = phase->taps == 1 || p->gathered;
     for (int64_t i = 0; i < pairs; i++) {
         const tiled_tile *tile = tiles + 2 * i;
         bool two = 2 * i + 1 < layout->count;
         product.x[0] = tile[0].x;
         product.x[1] = tile[two].x;
         look_ahead(&product, product.w, phase->steps, panel.wide, first, last, i, pairs);
-        if (two && panel.wide)
+        if (two && panel.wide && once)
+            tiled_multiply_once(&product, sums);
+        else if (two && panel.wide)
             tiled_multiply_two(&product, sums);
         else
             tiled_multiply_other(&product, two, panel.wide, sums);
@@ -336,6 +351,7 @@ static void run(const sn_kernel_call *call)
         if (clamp_is(run.end.activation)) run.end.clamp = clamp_of(run.end.activation);
     }
     run.squeeze = squeeze_begin(call, (float *)(void *)((char *)call->scratch + workers_bytes(call, p)), p->blocks_y);
+    run.end.squeezed = run.squeeze.rows != NULL;
     for (int i = 0; i < call->threads; i++) worker_at(p, run.memory, i)->block = -1;
     int64_t macs = p->images * p->phases[0].rows * p->phases[0].cols * p->out_c * p->steps * TILE_VALUES;
     int threads = macs < 8 * SN_SMALL_MACS ? 1 : call->threads;

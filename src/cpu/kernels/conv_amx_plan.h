@@ -32,7 +32,8 @@ enum {
     TILED_PIXELS = 64,          /* of a block, at least */
     TILED_MOST_PIXELS = 800,    /* of a block of several images */
     TILED_BLOCK = 512 << 10,    /* bytes of a block's input at most, where a block is more than one row */
-    TILED_WEIGHTS = 400 << 10,  /* weights up to so many bytes stay in the L2 cache */
+    TILED_WEIGHTS = 400 << 10,  /* weights up to so many bytes stay in the L2 cache beside a block */
+    TILED_MOST_WEIGHTS = 1 << 20, /* or up to so many, if they are smaller than the input */
     TILED_FEWEST = 28           /* pixels of an image; smaller maps of 1x1 layers are taken together */
 };
 
@@ -135,9 +136,10 @@ static inline void tiled_plan_blocks(tiled_plan *p)
 {
     int64_t rows = p->phases[0].rows, cols = p->phases[0].cols; /* the first phase is the largest */
     int64_t weights = p->steps * TILE_VALUES * p->out_c * 2;
-    bool by_panels = weights > TILED_WEIGHTS;
+    int64_t images = p->alike ? 1 : p->images, input = images * p->in_h * p->in_w * p->in_c * 2;
+    bool by_panels = weights > TILED_WEIGHTS && (weights > TILED_MOST_WEIGHTS || weights > input);
     int64_t fewest = sn_min64(rows, sn_ceil_div(TILED_PIXELS, cols));
-    p->block_rows = by_panels ? rows : sn_max64(fewest, sn_ceil_div(rows, sn_ceil_div(TILED_TASKS, p->alike ? 1 : p->images)));
+    p->block_rows = by_panels ? rows : sn_max64(fewest, sn_ceil_div(rows, sn_ceil_div(TILED_TASKS, images)));
     while (p->block_rows > fewest && tiled_block_bytes(p, p->block_rows) > TILED_BLOCK) p->block_rows = sn_ceil_div(p->block_rows, 2);
     p->blocks_y = sn_ceil_div(rows, p->block_rows);
     p->block_rows = sn_ceil_div(rows, p->blocks_y);

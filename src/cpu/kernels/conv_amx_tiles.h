@@ -25,8 +25,8 @@ typedef struct tiled_product {
     int64_t ahead_lines;
 } tiled_product;
 
-/* sums: [2][TILE_ROWS][TILED_PANEL] */
-SN_INLINE void tiled_multiply(const tiled_product *p, bool two, bool wide, float *sums)
+/* sums: [2][TILE_ROWS][TILED_PANEL].  once: no other tap reads the same pixels. */
+SN_INLINE void tiled_multiply(const tiled_product *p, bool two, bool wide, bool once, float *sums)
 {
     const stored *w = p->w;
     const char *ahead = p->ahead;
@@ -38,7 +38,10 @@ SN_INLINE void tiled_multiply(const tiled_product *p, bool two, bool wide, float
     for (int64_t s = 0; s < p->segments_count; s++) {
         const stored *x0 = p->x[0] + p->segments[s], *x1 = two ? p->x[1] + p->segments[s] : NULL;
         for (int64_t k = 0; k < p->segment_steps; k++) {
-            TILE_LOAD(4, x0 + k * TILE_VALUES, x_row);
+            if (once)
+                TILE_LOAD_ONCE(4, x0 + k * TILE_VALUES, x_row);
+            else
+                TILE_LOAD(4, x0 + k * TILE_VALUES, x_row);
             TILE_LOAD(6, w, TILE_BYTES);
             TILE_ADD_PRODUCTS(0, 4, 6);
             if (wide) {
@@ -46,7 +49,10 @@ SN_INLINE void tiled_multiply(const tiled_product *p, bool two, bool wide, float
                 TILE_ADD_PRODUCTS(1, 4, 7);
             }
             if (two) {
-                TILE_LOAD(5, x1 + k * TILE_VALUES, x_row);
+                if (once)
+                    TILE_LOAD_ONCE(5, x1 + k * TILE_VALUES, x_row);
+                else
+                    TILE_LOAD(5, x1 + k * TILE_VALUES, x_row);
                 TILE_ADD_PRODUCTS(2, 5, 6);
                 if (wide) TILE_ADD_PRODUCTS(3, 5, 7);
             }
@@ -61,15 +67,16 @@ SN_INLINE void tiled_multiply(const tiled_product *p, bool two, bool wide, float
     if (two && wide) TILE_STORE(3, sums + TILE_ROWS * TILED_PANEL + TILE_OUTPUTS, ROW);
 }
 
-static SN_NOINLINE void tiled_multiply_two(const tiled_product *p, float *sums) { tiled_multiply(p, true, true, sums); }
+static SN_NOINLINE void tiled_multiply_once(const tiled_product *p, float *sums) { tiled_multiply(p, true, true, true, sums); }
+static SN_NOINLINE void tiled_multiply_two(const tiled_product *p, float *sums) { tiled_multiply(p, true, true, false, sums); }
 static SN_NOINLINE void tiled_multiply_other(const tiled_product *p, bool two, bool wide, float *sums)
 {
     if (two)
-        tiled_multiply(p, true, false, sums);
+        tiled_multiply(p, true, false, false, sums);
     else if (wide)
-        tiled_multiply(p, false, true, sums);
+        tiled_multiply(p, false, true, false, sums);
     else
-        tiled_multiply(p, false, false, sums);
+        tiled_multiply(p, false, false, false, sums);
 }
 
 /* ---- the end ---- */
@@ -79,28 +86,30 @@ typedef struct tiled_end {
     sn_activation activation; /* any */
     clamp clamp;              /* of it, if it is one */
     void *out;                /* `stored` or floats */
-    bool narrow;
+    bool narrow, squeezed;
     const stored *residual;   /* like out, or NULL */
     int64_t pixel;            /* values between pixels of both */
 } tiled_end;
 
-/* `rows` pixels of 32 outputs, from value `at` of the output on. */
-SN_INLINE void tiled_store_panel(const tiled_end *e, const float *sums, int64_t rows, int64_t at, bool residual, vf squeeze[2])
+/* `rows` pixels of 32 outputs, from value `at` of the output on.  The last arguments are literals: what a layer has not costs nothing,
+ * and the products that follow are begun the sooner. */
+SN_INLINE void tiled_store_panel(const tiled_end *e, const float *sums, int64_t rows, int64_t at, vf squeeze[2], bool residual,
+                                 bool clamped, bool squeezed)
 {
     stored *out = (stored *)e->out + at;
     const stored *left = residual ? e->residual + at : NULL;
+    ptrdiff_t pixel = e->pixel;
     vf s0 = squeeze[0], s1 = squeeze[1];
-    for (int64_t i = 0; i < rows; i++, sums += TILED_PANEL, out += e->pixel) {
+    clamp limits = e->clamp;
+    for (const float *end = sums + rows * TILED_PANEL; sums < end; sums += TILED_PANEL, out += pixel) {
         vf v0 = vf_load(sums), v1 = vf_load(sums + VF);
         if (residual) {
             v0 += vs_load(left);
             v1 += vs_load(left + VF);
-            left += e->pixel;
+            left += pixel;
         }
-        v0 = clamp_apply(&e->clamp, v0);
-        v1 = clamp_apply(&e->clamp, v1);
-        s0 += v0;
-        s1 += v1;
+        if (clamped) v0 = clamp_apply(&limits, v0), v1 = clamp_apply(&limits, v1);
+        if (squeezed) s0 += v0, s1 += v1;
         *(vh2 *)out = (vh2)_mm512_cvtne2ps_pbh((__m512)v1, (__m512)v0);
     }
     squeeze[0] = s0;
@@ -126,12 +135,19 @@ static SN_NOINLINE void tiled_store_part(const tiled_end *e, const float *sums, 
 
 static inline void tiled_store(const tiled_end *e, const float *sums, int64_t rows, int64_t at, vf squeeze[2])
 {
+    bool clamped = e->activation != SN_IDENTITY;
     if (!e->narrow || e->channels < TILED_PANEL || !clamp_is(e->activation))
         tiled_store_part(e, sums, rows, at, squeeze);
     else if (e->residual)
-        tiled_store_panel(e, sums, rows, at, true, squeeze);
+        tiled_store_panel(e, sums, rows, at, squeeze, true, true, true);
+    else if (clamped && e->squeezed)
+        tiled_store_panel(e, sums, rows, at, squeeze, false, true, true);
+    else if (clamped)
+        tiled_store_panel(e, sums, rows, at, squeeze, false, true, false);
+    else if (e->squeezed)
+        tiled_store_panel(e, sums, rows, at, squeeze, false, false, true);
     else
-        tiled_store_panel(e, sums, rows, at, false, squeeze);
+        tiled_store_panel(e, sums, rows, at, squeeze, false, false, false);
 }
 
 #endif

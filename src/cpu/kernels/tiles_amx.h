@@ -55,6 +55,9 @@ static inline void tiles_end(void)
 /* t: a literal number; stride: bytes between rows. */
 #define TILE_LOAD(t, from, stride)                                                                                     \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t : : "r"(from), "r"((ptrdiff_t)(stride)) : "memory")
+/* Of what is not read again soon: it leaves the L1 cache to others. */
+#define TILE_LOAD_ONCE(t, from, stride) \
+    __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm" #t : : "r"(from), "r"((ptrdiff_t)(stride)) : "memory")
 #define TILE_STORE(t, to, stride)                                                                                      \
     __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" : : "r"(to), "r"((ptrdiff_t)(stride)) : "memory")
 #define TILE_CLEAR(t) __asm__ volatile("tilezero %%tmm" #t : : : "memory")
