@@ -25,7 +25,7 @@ const cli_exit_code cli_exit_codes[] = {
 const cli_variable cli_variables[] = {
     {"SENET_LOG", "topics to tell on standard error: dispatch (which kernel runs a layer, and why not a better one), "
                   "tuning (what kernels that were measured took)"},
-    {"SENET_ISA", "the highest instruction set level to use: on x86-64 baseline, avx2, avx512, avx512_bf16; on arm64 there "
+    {"SENET_ISA", "the highest instruction set level to use: on x86-64 baseline, avx2, avx512, avx512_bf16, amx; on arm64 there "
                   "is neon alone (default: what the processor has)"},
     {NULL, NULL},
 };

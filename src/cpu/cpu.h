@@ -4,10 +4,11 @@
 
 #include "exec/exec.h"
 
-typedef enum sn_isa { SN_ISA_BASELINE, SN_ISA_AVX2, SN_ISA_AVX512, SN_ISA_AVX512_BF16, SN_ISA_NEON } sn_isa;
+typedef enum sn_isa { SN_ISA_BASELINE, SN_ISA_AVX2, SN_ISA_AVX512, SN_ISA_AVX512_BF16, SN_ISA_AMX, SN_ISA_NEON } sn_isa;
 
 /* Whether kernels of the level were built, the processor runs them, and the environment's SENET_ISA is no lower level.  Of
- * x86-64: baseline, avx2, avx512, avx512_bf16 (as avx512, but with kernels of its own on narrow tensors); of arm64: neon. */
+ * x86-64: baseline, avx2, avx512, avx512_bf16 (as avx512, but with kernels of its own on narrow tensors), amx (as avx512_bf16, but
+ * with kernels of its own on bf16; needs the system's permission, asked for at the first use); of arm64: neon. */
 bool sn_cpu_has(sn_isa isa);
 /* The level in use: the highest that there is. */
 sn_isa sn_cpu_isa(void);

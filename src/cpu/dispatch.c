@@ -27,6 +27,9 @@ LISTS(avx2)
 LISTS(avx512)
 extern const sn_kernel *const sn_kernels_bf16__avx512_bf16[], *const sn_kernels_q8__avx512_bf16[];
 #endif
+#ifdef SENET_HAS_amx
+extern const sn_kernel *const sn_kernels_bf16__amx[];
+#endif
 #ifdef SENET_HAS_neon
 LISTS(neon)
 #endif
@@ -34,6 +37,9 @@ LISTS(neon)
 /* Those of a level; none where it was not built. */
 static const sn_kernel *const *level_kernels(sn_dtype storage, sn_isa isa)
 {
+#ifdef SENET_HAS_amx
+    if (isa == SN_ISA_AMX && storage == SN_BF16) return sn_kernels_bf16__amx;
+#endif
     switch (isa) {
 #ifdef SENET_HAS_baseline
     case SN_ISA_BASELINE: return LIST(storage, baseline);
@@ -44,6 +50,7 @@ static const sn_kernel *const *level_kernels(sn_dtype storage, sn_isa isa)
 #ifdef SENET_HAS_avx512
     case SN_ISA_AVX512: return LIST(storage, avx512);
     case SN_ISA_AVX512_BF16:
+    case SN_ISA_AMX:
         if (storage == SN_BF16) return sn_kernels_bf16__avx512_bf16;
         if (storage == SN_Q8) return sn_kernels_q8__avx512_bf16;
         return sn_kernels_f32__avx512;

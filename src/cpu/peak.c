@@ -30,6 +30,7 @@ static fma_chain chain_of(sn_isa isa)
     case SN_ISA_AVX2: return sn_fma_chain_f32__avx2;
 #endif
 #ifdef SENET_HAS_avx512
+    case SN_ISA_AMX:
     case SN_ISA_AVX512_BF16:
     case SN_ISA_AVX512: return sn_fma_chain_f32__avx512;
 #endif

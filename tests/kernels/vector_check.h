@@ -31,7 +31,7 @@
         if (sn_cpu_has(isa))
 
 /* Those of them with kernels of their own on float tensors. */
-static inline bool has_own_float_kernels(sn_isa isa) { return isa != SN_ISA_AVX512_BF16; }
+static inline bool has_own_float_kernels(sn_isa isa) { return isa != SN_ISA_AVX512_BF16 && isa != SN_ISA_AMX; }
 #define FOR_FLOAT_LEVELS(isa) FOR_LEVELS(isa) if (has_own_float_kernels(isa))
 
 typedef struct vector_case {

@@ -49,9 +49,15 @@ typedef int32_t vi __attribute__((vector_size(4 * SN_VECTOR_FLOATS), aligned(4),
 #define SN_KERNEL_SYMBOL(base) SN_JOIN(sn_, base, SN_STORED_NAME, SN_ISA)
 #define SN_KERNEL_NAME(base) #base "_" SN_TEXT(SN_STORED_NAME) "__" SN_TEXT(SN_ISA)
 
+#if SN_ISA_amx
+#define SN_KERNEL(base) /* that of avx512_bf16: level.c */
+#else
 #define SN_KERNEL(base) extern const sn_kernel SN_KERNEL_SYMBOL(base);
+#endif
+#define SN_AMX_KERNEL(base) extern const sn_kernel SN_KERNEL_SYMBOL(base);
 #include SN_KERNEL_LIST
 #undef SN_KERNEL
+#undef SN_AMX_KERNEL
 
 /* level.c: all of them, NULL-ended. */
 extern const sn_kernel *const SN_KERNEL_SYMBOL(kernels)[];
