@@ -97,6 +97,8 @@ typedef struct weight_tile {
     int64_t ahead_row;
 } weight_tile;
 
+#define CHANNEL_VALUES(i) ((const conv_value *)(x + i))
+
 #define DEFINE_TILE(ROWS, VECTORS)                                                                                   \
     static SN_NOINLINE void tile_##ROWS##x##VECTORS(const weight_tile *t)                                            \
     {                                                                                                                \
@@ -108,10 +110,8 @@ typedef struct weight_tile {
         const stored *ahead = t->ahead;                                                                              \
         int64_t x_row = t->x_row, dy_row = t->dy_row, ahead_row = t->ahead_row;                                      \
         for (int64_t s = t->steps; s > 0; s--, x += x_row, dy += dy_row) {                                           \
-            vf d[VECTORS];                                                                                           \
             SN_UNROLL for (int p = 0; p < STEP_VALUES; p++, ahead += ahead_row) __builtin_prefetch(ahead, 0, 1);     \
-            SN_UNROLL for (int v = 0; v < VECTORS; v++) d[v] = vf_load(dy + v * VF);                                 \
-            EACH_SUM(ROWS, VECTORS) add_step(&sum[i][v], (const conv_value *)(x + i), d[v]);                         \
+            ADD_STEP(ROWS, VECTORS, CHANNEL_VALUES, dy);                                                             \
         }                                                                                                            \
         __asm__("" : "+r"(t));                                                                                       \
         if (!t->first)                                                                                               \
