@@ -22,8 +22,7 @@ enum {
     UNIT_FLOATS = 98304,   /* of x and a panel of dy: 384 KB of the L2 cache */
     FETCH_FLOATS = 196608, /* of x and all of dy, that they are fetched a unit ahead */
     FEWEST_UNIT_PIXELS = 16,
-    ENOUGH_PIXELS = 256,   /* of a unit: more make the passes over dw little cheaper */
-    MOST_UNIT_PIXELS = 512,
+    MOST_UNIT_STEPS = 128, /* a panel of dy is 32 KB; more make the passes over dw little cheaper, and then it leaves the L1 cache */
     AHEAD_PIXELS = 8,      /* the copies fetch so far ahead: rows of channels are too short for the processor's own guess */
     REDUCE_ROWS = 16
 };
@@ -58,8 +57,7 @@ static product_plan plan_of(const sn_kernel_call *call)
     p.x_row = p.channels_each + LINE_FLOATS;
     p.copy_x = NARROWS || p.stride > 1 || p.x.c >= FAR_FLOATS;
     p.copy_dy = NARROWS || p.y.c >= FAR_FLOATS || p.row != p.y.c;
-    int64_t fit = sn_min64(MOST_UNIT_PIXELS, UNIT_FLOATS * STEP_VALUES / (p.x_row + PANEL));
-    fit = sn_min64(fit, sn_max64(ENOUGH_PIXELS, FETCH_FLOATS / (p.channels_each + p.outs_each)));
+    int64_t fit = sn_min64(MOST_UNIT_STEPS, UNIT_FLOATS / (p.x_row + PANEL)) * STEP_VALUES;
     p.unit_pixels = sn_min64(sn_max64(FEWEST_UNIT_PIXELS, fit), sn_ceil_div(p.pixels * p.splits * p.out_splits, PLAN_TASKS));
     p.unit_steps = sn_ceil_div(p.unit_pixels, STEP_VALUES);
     p.unit_pixels = p.unit_steps * STEP_VALUES;
@@ -97,6 +95,8 @@ typedef struct weight_tile {
     int64_t ahead_row;
 } weight_tile;
 
+#define CHANNEL_VALUES(i) ((const conv_value *)(x + i))
+
 #define DEFINE_TILE(ROWS, VECTORS)                                                                                   \
     static SN_NOINLINE void tile_##ROWS##x##VECTORS(const weight_tile *t)                                            \
     {                                                                                                                \
@@ -108,10 +108,8 @@ typedef struct weight_tile {
         const stored *ahead = t->ahead;                                                                              \
         int64_t x_row = t->x_row, dy_row = t->dy_row, ahead_row = t->ahead_row;                                      \
         for (int64_t s = t->steps; s > 0; s--, x += x_row, dy += dy_row) {                                           \
-            vf d[VECTORS];                                                                                           \
             SN_UNROLL for (int p = 0; p < STEP_VALUES; p++, ahead += ahead_row) __builtin_prefetch(ahead, 0, 1);     \
-            SN_UNROLL for (int v = 0; v < VECTORS; v++) d[v] = vf_load(dy + v * VF);                                 \
-            EACH_SUM(ROWS, VECTORS) add_step(&sum[i][v], (const conv_value *)(x + i), d[v]);                         \
+            ADD_STEP(ROWS, VECTORS, CHANNEL_VALUES, dy);                                                             \
         }                                                                                                            \
         __asm__("" : "+r"(t));                                                                                       \
         if (!t->first)                                                                                               \

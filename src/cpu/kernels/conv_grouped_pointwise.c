@@ -121,17 +121,6 @@ SN_INLINE half lower_half(vf v)
 #endif
 }
 
-/* An input in all lanes of a register: as memory operands of its products it would be loaded up to three times, which takes longer
- * than the products. */
-SN_INLINE vf spread(const float *x)
-{
-    vf v = vf_all(*x);
-#if SN_VECTOR_FLOATS == 16
-    __asm__("" : "+v"(v));
-#endif
-    return v;
-}
-
 /* With zeros behind it. */
 SN_INLINE vf whole_vector(half h)
 {

@@ -52,13 +52,15 @@ SN_INLINE void fetch_outputs(const conv_tile *t, int pixels, int vectors)
 #define ADD_LAST_VALUE(PIXELS, VECTORS)                                                                              \
     if (t->length % STEP_VALUES) {                                                                                   \
         conv_pair last[PIXELS];                                                                                      \
-        SN_UNROLL for (int i = 0; i < PIXELS; i++) last[i] = (i < 5 ? x0 : i < 10 ? x5 : x10)[i % 5 * pixel];        \
+        SN_UNROLL for (int i = 0; i < PIXELS; i++) last[i] = *PIXEL_VALUES(i);                                    \
         EACH_SUM(PIXELS, VECTORS) add_value_pair(&sum[i][v], &last[i], vf_load(w + v * VF));                         \
         w += VECTORS * VF;                                                                                           \
     }
 #else
 #define ADD_LAST_VALUE(PIXELS, VECTORS)
 #endif
+
+#define PIXEL_VALUES(i) ((i < 5 ? x0 : i < 10 ? x5 : x10) + i % 5 * pixel)
 
 /* Five pixels share a base pointer, as offsets of one to four strides are cheap; a pointer each would not fit into the registers.
  * The empty asm keep the compiler from making pointers of them all, and from making the addresses of the end early. */
@@ -77,11 +79,8 @@ SN_INLINE void fetch_outputs(const conv_tile *t, int pixels, int vectors)
             if (PIXELS > 10) x10 += 10 * pixel;                                                                      \
             __asm__("" : "+r"(x0), "+r"(x5), "+r"(x10), "+r"(pixel));                                                \
             for (int64_t k = t->length / STEP_VALUES; k > 0; k--, ahead += LINE_FLOATS) {                            \
-                vf weight[VECTORS];                                                                                  \
                 __builtin_prefetch(ahead, 0, 1);                                                                     \
-                SN_UNROLL for (int v = 0; v < VECTORS; v++) weight[v] = vf_load(w + v * VF);                         \
-                EACH_SUM(PIXELS, VECTORS)                                                                            \
-                add_step(&sum[i][v], (i < 5 ? x0 : i < 10 ? x5 : x10) + i % 5 * pixel, weight[v]);                   \
+                ADD_STEP(PIXELS, VECTORS, PIXEL_VALUES, w);                                                          \
                 x0 += STEP_VALUES, x5 += STEP_VALUES, x10 += STEP_VALUES, w += VECTORS * VF;                         \
             }                                                                                                        \
             ADD_LAST_VALUE(PIXELS, VECTORS)                                                                          \

@@ -47,6 +47,27 @@ SN_INLINE void add_step(vf *sum, const conv_value *x, vf weight)
 #endif
 }
 
+/* A step of a tile: adds X(i), the values of row i, times the vectors of weights at W to sum[i].  Pairs, of which no processor
+ * multiplies two vectors a cycle, stay in memory. */
+#if SN_PAIRS
+#define ADD_STEP(ROWS, VECTORS, X, W) ADD_STEP_SPREAD(ROWS, VECTORS, 0, X, W)
+#else
+#define ADD_STEP(ROWS, VECTORS, X, W) ADD_STEP_SPREAD(ROWS, VECTORS, SPREAD_VECTORS(ROWS, VECTORS), X, W)
+#endif
+#define ADD_STEP_SPREAD(ROWS, VECTORS, SPREAD, X, W)                                                                 \
+    do {                                                                                                             \
+        vf weight[VECTORS];                                                                                          \
+        SN_UNROLL for (int v = 0; v < SPREAD; v++) weight[v] = vf_load((W) + v * VF);                                \
+        SN_UNROLL for (int i = 0; i < ROWS && SPREAD > 0; i++) {                                                     \
+            vf value = spread((const float *)(const void *)X(i));                                                    \
+            SN_UNROLL for (int v = 0; v < SPREAD; v++) sum[i][v] += value * weight[v];                               \
+        }                                                                                                            \
+        SN_UNROLL for (int v = SPREAD; v < VECTORS; v++) {                                                           \
+            weight[v] = vf_load((W) + v * VF);                                                                       \
+            SN_UNROLL for (int i = 0; i < ROWS; i++) add_step(&sum[i][v], X(i), weight[v]);                          \
+        }                                                                                                            \
+    } while (0)
+
 /* `count` values of a map of the other type, from number `first` on: bf16 where floats are multiplied, floats where bf16 is. */
 static inline void convert_values(conv_value *to, const void *from, int64_t first, int64_t count)
 {

@@ -1,9 +1,11 @@
 /* tile_sizes.h - the sizes of the register tiles of matrix products, and how a kernel file makes one function of each.
  *
  * A tile is a block of sums in registers, rows x vectors.  A step loads one vector for each column and broadcasts one float for
- * each row; with AVX-512 7 rows x 4 vectors keep 28 sums, and need 4 loads and broadcasts as memory operands for 28 FMAs, so
- * that the FMA unit is busy every cycle.  AVX2 and baseline have half the registers: 6 rows x 2 vectors.  NEON has 32 too, but a
- * broadcast needs one (FMLA by element): 6 rows x 4 vectors.
+ * each row.  With AVX-512 7 rows x 4 vectors keep 28 sums.  Processors load twice a cycle and some multiply twice, so that a broadcast
+ * as a memory operand of every FMA (32 loads for 28) halves their speed wherever anything else loads: it goes into a register, once
+ * for three vectors; the registers left are too few for the fourth's weights, whose FMAs read the row from memory (18 loads).
+ * AVX2 and baseline have half the registers: 6 rows x 2 vectors.  NEON has 32 too, but a broadcast needs one (FMLA by element): 6
+ * rows x 4 vectors.
  * The sizes are literals of macro-made functions, because GCC puts only such arrays of sums into registers.
  *
  *     #define DEFINE_TILE(ROWS, VECTORS)  static SN_NOINLINE void tile_##ROWS##x##VECTORS(const my_tile *t) {...}
@@ -66,6 +68,16 @@ enum { PANEL = TILE_VECTORS * VF, MOST_TILE_ROWS = 14, LINE_FLOATS = 16 };
     SN_UNROLL for (int i = 0; i < ROWS; i++)                                                                         \
         SN_UNROLL for (int v = 0; v < VECTORS; v++)
 
+/* A float in all lanes of a register: the compilers would make it a memory operand of every product. */
+SN_INLINE vf spread(const float *x)
+{
+    vf v = vf_all(*x);
+#if SN_VECTOR_FLOATS == 16
+    __asm__("" : "+v"(v));
+#endif
+    return v;
+}
+
 SN_INLINE void add_product(vf *sum, const float *x, vf weight)
 {
 #if SN_VECTOR_FLOATS == 16
@@ -75,5 +87,9 @@ SN_INLINE void add_product(vf *sum, const float *x, vf weight)
     *sum += *x * weight;
 #endif
 }
+
+/* Vectors whose weights stay in registers beside a spread value, while all rows are multiplied. */
+#define SPREAD_VECTORS(ROWS, VECTORS)                                                                                \
+    ((VECTORS) == 1 ? 0 : SN_VECTOR_FLOATS < 16 || ((ROWS) + 1) * (VECTORS) < SN_VECTOR_REGISTERS ? (VECTORS) : (VECTORS) - 1)
 
 #endif
