@@ -15,8 +15,8 @@ const char *const sn_interpolation_names[SN_INTERPOLATION_NONE + 2] = {
     [SN_INTERPOLATION_NONE] = "none",
 };
 
-/* The shorter sides that the paper resizes pictures to: 256 for 224, but 352 for 299 and 320 for 320 [sections 5.1 and 5.5].
- * 299 / 352 rounded up would ask for 351. */
+/* The shorter sides that the paper resizes pictures to: 256 for 224, but 352 for 299 and 320 for 320 [sections 5.1
+ * and 5.5]. 299 / 352 rounded up would ask for 351. */
 static float crop_share_of(int size)
 {
     if (size == 32 || size == 320) return 1;
