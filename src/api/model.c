@@ -86,8 +86,7 @@ senet_status sn_model_open(const char *path, const char *name, senet_model **ope
         if (name == model->info.model) status = sn_fail_context(SENET_BAD_DATA, "%s: metadata 'model'", path);
         goto cleanup;
     }
-    model->preprocess =
-        model->info.has_preprocess ? model->info.preprocess : sn_preprocess_default(model->spec.native_size);
+    SN_TRY(sn_weights_preprocess_read(file, model->spec.native_size, &model->preprocess), cleanup);
     SN_TRY(sn_weights_load(file, model->spec.base, model->layout, model->params, &model->loaded), cleanup);
     SN_TRY(remember_file(model, path), cleanup);
     *opened = model;

@@ -39,11 +39,14 @@ typedef struct sn_weights_info {
 } sn_weights_info;
 
 /* ImageNet mean and std, RGB, for a square input of `size`; crop_pct 0.875 and Pillow's bilinear as torchvision
- * evaluates, for 32 pixels crop_pct 1 and no interpolation. */
+ * evaluates, but for 299 pixels a resize to 352 and for 320 to 320 as the paper does, and for 32 crop_pct 1 and no
+ * interpolation. */
 sn_preprocess sn_preprocess_default(int size);
 /* Sets channels, mean, std, crop_pct or interpolation, spelt as in the metadata.  Returns NULL, or in words what the
  * value should have been; another key is none of its business. */
 const char *sn_preprocess_set(sn_preprocess *preprocess, const char *key, const char *value);
+/* What the metadata says of it, over the default for a network of `native_size` where the file does not say `input`. */
+senet_status sn_weights_preprocess_read(const sn_tensors *file, int native_size, sn_preprocess *preprocess);
 senet_status sn_weights_info_read(const sn_tensors *file, sn_weights_info *info);
 void sn_weights_info_free(sn_weights_info *info);
 /* Takes the labels from a text file, one a line, as many as `classes`. */

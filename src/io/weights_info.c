@@ -15,6 +15,14 @@ const char *const sn_interpolation_names[SN_INTERPOLATION_NONE + 2] = {
     [SN_INTERPOLATION_NONE] = "none",
 };
 
+/* The shorter sides that the paper resizes pictures to: 256 for 224, but 352 for 299 and 320 for 320 [sections 5.1
+ * and 5.5]. 299 / 352 rounded up would ask for 351. */
+static float crop_share_of(int size)
+{
+    if (size == 32 || size == 320) return 1;
+    return size == 299 ? 299 / 352.5f : 0.875f;
+}
+
 sn_preprocess sn_preprocess_default(int size)
 {
     bool small = size == 32; /* CIFAR: pictures come in the network's size */
@@ -23,7 +31,7 @@ sn_preprocess sn_preprocess_default(int size)
         .width = size,
         .mean = {0.485f, 0.456f, 0.406f},
         .std = {0.229f, 0.224f, 0.225f},
-        .crop_pct = small ? 1.0f : 0.875f,
+        .crop_pct = crop_share_of(size),
         .interpolation = small ? SN_INTERPOLATION_NONE : SN_INTERPOLATION_PIL_BILINEAR,
     };
 }
@@ -88,11 +96,10 @@ const char *sn_preprocess_set(sn_preprocess *preprocess, const char *key, const 
     return NULL;
 }
 
-static senet_status read_input(const sn_tensors *file, sn_preprocess *preprocess, bool *present)
+static senet_status read_input(const sn_tensors *file, sn_preprocess *preprocess)
 {
     enum { MAX_SIDE = 1 << 14 };
     const char *text = sn_tensors_metadata(file, "input");
-    *present = text != NULL;
     if (!text) return SENET_OK;
     double sizes[3];
     bool good = read_numbers(text, 'x', 3, sizes) == 3 && sizes[0] == 3;
@@ -104,19 +111,26 @@ static senet_status read_input(const sn_tensors *file, sn_preprocess *preprocess
     return SENET_OK;
 }
 
-static senet_status read_preprocess(const sn_tensors *file, sn_weights_info *info)
+senet_status sn_weights_preprocess_read(const sn_tensors *file, int native_size, sn_preprocess *preprocess)
 {
     static const char *const keys[] = {"mean", "std", "channels", "crop_pct", "interpolation"};
-    bool has_input;
-    info->preprocess = sn_preprocess_default(0);
-    SN_RETURN_IF_FAILED(read_input(file, &info->preprocess, &has_input));
+    *preprocess = sn_preprocess_default(native_size);
+    SN_RETURN_IF_FAILED(read_input(file, preprocess));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const char *value = sn_tensors_metadata(file, keys[i]);
-        const char *expected = value ? sn_preprocess_set(&info->preprocess, keys[i], value) : NULL;
+        const char *expected = value ? sn_preprocess_set(preprocess, keys[i], value) : NULL;
         if (expected) return fail_entry(file, keys[i], value, expected);
     }
-    info->has_preprocess = has_input && sn_tensors_metadata(file, "mean") && sn_tensors_metadata(file, "std");
     return SENET_OK;
+}
+
+static senet_status read_preprocess(const sn_tensors *file, sn_weights_info *info)
+{
+    static const char *const needed[] = {"input", "mean", "std"};
+    info->has_preprocess = true;
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (!sn_tensors_metadata(file, needed[i])) info->has_preprocess = false;
+    return sn_weights_preprocess_read(file, 0, &info->preprocess);
 }
 
 /* Class names, comma-separated or one a line.  Files in the wild have a remark there instead: when the count is not

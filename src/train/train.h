@@ -61,7 +61,7 @@ typedef struct sn_train_config {
     sn_augment augment;
     int input_size, interpolation;            /* of photographs, and of random-resized crops; size 0: the network's own */
     sn_normalize normalize;
-    int eval_resize;                          /* validation: shorter side of the resized photograph; 0: input / 0.875 */
+    int eval_resize;                          /* validation: shorter side of the resized photograph; 0: the default's */
     bool square;                              /* photographs are made square first, in training and validation (Places365) */
     bool no_exif, fast_decode;
     sn_on_bad on_bad;

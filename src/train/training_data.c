@@ -134,7 +134,10 @@ senet_status sn_training_choose_input(sn_training *t)
         if (side > 0 && side < size)
             return sn_fail(SENET_USAGE, "eval-resize %d is below the input size %d", side, size);
         t->preprocess.interpolation = t->config.interpolation;
-        t->preprocess.crop_pct = side > 0 ? crop_share(t->preprocess, size, side) : 0.875f;
+        if (side > 0)
+            t->preprocess.crop_pct = crop_share(t->preprocess, size, side);
+        else if (size == 32) /* photographs do not come in this size, as CIFAR's pictures do */
+            t->preprocess.crop_pct = 0.875f;
         t->view = sn_view_of(&t->preprocess);
         if (t->config.square) t->view.resize = SN_VIEW_SQUARE;
     } else {

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "data/view.h"
 #include "io/weights.h"
 #include "test_data_files.h"
 #include "test_failures.h"
@@ -100,6 +101,50 @@ static void metadata_is_read(void **state)
     sn_weights_info_free(&info);
 }
 
+/* Shorter side to 256 for 224 pixels, but 352 for 299 and 320 for 320; CIFAR's pictures as they are. */
+static void default_crops_are_the_papers(void **state)
+{
+    (void)state;
+    static const int cases[][2] = {{224, 256}, {299, 352}, {320, 320}, {32, 32}, {128, 146}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sn_preprocess how = sn_preprocess_default(cases[i][0]);
+        assert_int_equal(sn_view_of(&how).side, cases[i][1]);
+    }
+}
+
+static sn_preprocess read_preprocess(const sn_metadata_entry *entries, size_t count, int native_size)
+{
+    char *folder = make_scratch(), path[4200];
+    sn_tensors *file = NULL;
+    sn_preprocess how;
+    snprintf(path, sizeof path, "%s/m.safetensors", folder);
+    assert_works(sn_tensors_write(path, NULL, 0, entries, count));
+    assert_works(sn_tensors_open(path, &file));
+    assert_works(sn_weights_preprocess_read(file, native_size, &how));
+    sn_tensors_close(file);
+    remove_scratch(folder);
+    return how;
+}
+
+/* Each key counts, whichever others are missing. */
+static void missing_metadata_is_the_networks(void **state)
+{
+    (void)state;
+    sn_preprocess how = read_preprocess(NULL, 0, 299);
+    assert_int_equal(how.height, 299);
+    assert_int_equal(sn_view_of(&how).side, 352);
+    const sn_metadata_entry some[] = {{"crop_pct", "0.8"}, {"interpolation", "bilinear"}, {"mean", "0.5,0.5,0.5"}};
+    how = read_preprocess(some, 3, 224);
+    assert_int_equal(how.height, 224);
+    assert_int_equal(sn_view_of(&how).side, 280);
+    assert_int_equal(how.interpolation, SN_INTERPOLATION_BILINEAR);
+    assert_true(how.mean[0] == 0.5f && how.std[0] == 0.229f);
+    const sn_metadata_entry input[] = {{"input", "3x320x320"}};
+    how = read_preprocess(input, 1, 224);
+    assert_int_equal(how.width, 320);
+    assert_int_equal(sn_view_of(&how).side, 320);
+}
+
 static void bad_metadata_is_named(void **state)
 {
     (void)state;
@@ -136,6 +181,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(labels_are_read),
         cmocka_unit_test(metadata_is_read),
+        cmocka_unit_test(default_crops_are_the_papers),
+        cmocka_unit_test(missing_metadata_is_the_networks),
         cmocka_unit_test(bad_metadata_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
