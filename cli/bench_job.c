@@ -6,7 +6,6 @@
 
 #include "base/parallel.h"
 #include "base/rng.h"
-#include "graph/lower.h"
 #include "ops/op.h"
 #include "train/calibrate.h"
 
@@ -56,7 +55,7 @@ static senet_status bind_inputs(bench_job *job)
         void *buffer = sn_alloc_aligned(bytes);
         if (!buffer) return sn_fail_memory(bytes, node->name);
         job->buffers[job->buffers_count++] = buffer;
-        fill_input(node, job->height, job->width, job->model->spec.classes, buffer);
+        fill_input(node, job->work.height, job->work.width, job->model->spec.classes, buffer);
         SN_RETURN_IF_FAILED(sn_program_set_input(job->program, node->name, buffer));
     }
     return SENET_OK;
@@ -68,32 +67,34 @@ static senet_status build_training(bench_job *job)
 {
     const sn_preprocess *preprocess = &job->model->preprocess;
     sn_build_options options = {.mode = SN_MODE_TRAIN,
-                                .batch = job->batch,
-                                .height = job->height,
-                                .width = job->width,
+                                .batch = job->work.batch,
+                                .height = job->work.height,
+                                .width = job->work.width,
                                 .input = SN_INPUT_U8,
                                 .loss = true};
-    sn_graph *graph = NULL, *fused = NULL;
-    senet_status status;
+    sn_training_graph_options training = {.precision = job->model->precision,
+                                          .recompute = job->work.recompute,
+                                          .threads = job->model->threads,
+                                          .reference_only = job->model->reference_only};
     memcpy(options.mean, preprocess->mean, sizeof options.mean);
     memcpy(options.std, preprocess->std, sizeof options.std);
-    SN_TRY(sn_model_build(&job->model->spec, &options, &graph), cleanup);
-    SN_TRY(sn_graph_add_gradients(graph, sn_graph_find_output(graph, "loss")), cleanup);
-    SN_TRY(sn_graph_fuse(graph, &fused), cleanup);
-    if (job->model->precision == SENET_BF16)
-        SN_TRY(sn_graph_lower_bf16(fused, &job->graph), cleanup);
-    else {
-        job->graph = fused;
-        fused = NULL;
-    }
-    SN_TRY(sn_params_create(job->graph, SN_FLOAT, &job->gradients), cleanup);
-    SN_TRY(sn_params_create(job->graph, SN_FLOAT, &job->velocity), cleanup);
+    SN_RETURN_IF_FAILED(sn_model_build(&job->model->spec, &options, &job->graph));
+    SN_RETURN_IF_FAILED(sn_training_graph_make(&training, &job->graph));
+    if (job->work.recompute == SN_RECOMPUTE_NONE)
+        SN_RETURN_IF_FAILED(sn_params_create(job->graph, SN_FLOAT, &job->gradients));
+    SN_RETURN_IF_FAILED(sn_params_create(job->graph, SN_FLOAT, &job->velocity));
     sn_train_defaults(&job->config);
-    status = sn_update_plan_create(job->graph, job->model->params, &job->config, &job->update);
-cleanup:
-    sn_graph_destroy(graph);
-    sn_graph_destroy(fused);
-    return status;
+    return sn_update_plan_create(job->graph, job->model->params, &job->config, &job->update);
+}
+
+/* The rate is 0 so that a bench of any length stays where it began; the work is the same. */
+enum { LEARNING_RATE = 0 };
+
+static void take_gradient(void *context, int index, const void *gradient)
+{
+    const bench_job *job = context;
+    sn_sgd_step_param(&job->update, &job->config, LEARNING_RATE, job->model->threads, job->model->params, job->velocity, index,
+                      gradient);
 }
 
 /* Without a weights file there are no ranges for int8: they are taken from random pictures, as the time does not depend on them. */
@@ -110,36 +111,38 @@ static senet_status make_up_ranges(senet_model *model, int64_t height, int64_t w
     return status;
 }
 
-senet_status bench_job_create(senet_model *model, bool training, int64_t height, int64_t width, int64_t batch,
-                              bench_job *job)
+senet_status bench_job_create(senet_model *model, const bench_work *work, bench_job *job)
 {
-    *job = (bench_job){.model = model, .training = training, .batch = batch};
-    job->height = height ? height : model->preprocess.height;
-    job->width = width ? width : model->preprocess.width;
+    *job = (bench_job){.model = model, .work = *work};
+    const bool training = work->training, lean = work->recompute != SN_RECOMPUTE_NONE;
+    if (!work->height) job->work.height = model->preprocess.height;
+    if (!work->width) job->work.width = model->preprocess.width;
     if (!model->threads) model->threads = sn_default_threads();
     if (model->precision == SENET_INT8 && training) return sn_fail(SENET_USAGE, "--precision int8 is for inference, not for --train");
     if (model->precision == SENET_INT8 && !model->info.quantization)
-        SN_RETURN_IF_FAILED(make_up_ranges(model, job->height, job->width));
+        SN_RETURN_IF_FAILED(make_up_ranges(model, job->work.height, job->work.width));
     SN_RETURN_IF_FAILED(training
                             ? build_training(job)
-                            : sn_model_build_inference(model, batch, job->height, job->width, NULL, 0, &job->graph));
+                            : sn_model_build_inference(model, work->batch, job->work.height, job->work.width, NULL, 0, &job->graph));
     sn_program_options options = {.threads = model->threads,
                                   .reference_only = model->reference_only,
                                   .params = model->params,
                                   .tuning = model->tuning,
                                   .release_params = !training,
-                                  .gradients = job->gradients};
+                                  .gradients = job->gradients,
+                                  .take_gradient = lean ? take_gradient : NULL,
+                                  .take_context = job,
+                                  .lean = lean};
     SN_RETURN_IF_FAILED(sn_program_create(job->graph, &options, &job->program));
     if (model->tuning) SN_RETURN_IF_FAILED(sn_tuning_save(model->tuning));
     return bind_inputs(job);
 }
 
-/* The rate is 0 so that a bench of any length stays where it began; the work is the same. */
 senet_status bench_job_step(bench_job *job)
 {
     SN_RETURN_IF_FAILED(sn_program_run(job->program));
-    if (!job->training) return SENET_OK;
-    sn_sgd_step(&job->update, &job->config, 0, job->model->threads, job->model->params, job->velocity, job->gradients);
+    if (!job->gradients) return SENET_OK;
+    sn_sgd_step(&job->update, &job->config, LEARNING_RATE, job->model->threads, job->model->params, job->velocity, job->gradients);
     sn_params_changed(job->model->params);
     return SENET_OK;
 }

@@ -103,9 +103,9 @@ static void add_json(sn_text *text, const result *r)
     sn_json_writer json = {.text = text};
     sn_json_open_object(&json, NULL);
     sn_json_add_string(&json, "model", model->name);
-    sn_json_add_string(&json, "input", cli_input_text(r->job->height, r->job->width));
-    sn_json_add_string(&json, "mode", r->job->training ? "train" : "inference");
-    sn_json_add_int(&json, "batch", r->job->batch);
+    sn_json_add_string(&json, "input", cli_input_text(r->job->work.height, r->job->work.width));
+    sn_json_add_string(&json, "mode", r->job->work.training ? "train" : "inference");
+    sn_json_add_int(&json, "batch", r->job->work.batch);
     sn_json_add_int(&json, "threads", model->threads);
     sn_json_add_string(&json, "isa", model->reference_only ? "reference" : sn_cpu_isa_name(sn_cpu_isa()));
     sn_json_add_string(&json, "precision", sn_precision_name(model->precision));
@@ -168,8 +168,8 @@ static void add_table(sn_text *text, const result *r)
     const senet_model *model = r->job->model;
     if (r->layers) add_layers(text, r);
     sn_text_printf(text, "%s, %s, batch %lld, %s, %d thread%s, %s, %s: %zu runs\n", model->name,
-                   r->job->training ? "training step" : "inference", (long long)r->job->batch,
-                   cli_input_text(r->job->height, r->job->width), model->threads, model->threads == 1 ? "" : "s",
+                   r->job->work.training ? "training step" : "inference", (long long)r->job->work.batch,
+                   cli_input_text(r->job->work.height, r->job->work.width), model->threads, model->threads == 1 ? "" : "s",
                    model->reference_only ? "reference kernels" : sn_cpu_isa_name(sn_cpu_isa()),
                    sn_precision_name(model->precision), r->times->count);
     sn_text_printf(text, "latency  min %.3f  p50 %.3f  p90 %.3f  p99 %.3f ms\n", percentile(r->times, 0),
@@ -197,7 +197,7 @@ static senet_status report(const bench_job *job, timing *times, double cold_star
                 .memory = sn_program_memory(job->program),
                 .peak_gflops = 1e-9 * sn_cpu_peak_flops() * job->model->threads,
                 .layers = cli_flag(arguments, "layers"),
-                .images_per_second = (double)job->batch / median,
+                .images_per_second = (double)job->work.batch / median,
                 .gflops = 2e-9 * (double)bench_job_macs(job) / median};
     sn_text text = {0};
     if (cli_flag(arguments, "json"))
@@ -223,9 +223,14 @@ static int run(const cli_arguments *arguments)
         begin += sn_seconds_now() - filling;
     }
     cli_input_size(arguments, &height, &width);
-    SN_TRY(bench_job_create(model, cli_flag(arguments, "train"), height, width, cli_integer(arguments, "batch-size"),
-                            &job),
-           cleanup);
+    bench_work work = {.training = cli_flag(arguments, "train"), .height = height, .width = width};
+    work.batch = cli_integer(arguments, "batch-size");
+    work.recompute = (sn_recompute)cli_choice(arguments, "recompute");
+    if (work.recompute != SN_RECOMPUTE_NONE && !work.training) {
+        status = sn_fail(SENET_USAGE, "--recompute is for training: give --train too");
+        goto cleanup;
+    }
+    SN_TRY(bench_job_create(model, &work, &job), cleanup);
     SN_TRY(warm_up(&job, begin, &cold_start), cleanup);
     SN_TRY(measure(&job, cli_integer(arguments, "runs"), cli_real(arguments, "seconds"), &times), cleanup);
     status = report(&job, &times, cold_start, arguments);
@@ -276,6 +281,7 @@ static const cli_option options[] = {
      .help = "without --runs: go on so long, and for at least 5 runs"},
     CLI_OPTION_THREADS,
     CLI_OPTION_PRECISION,
+    CLI_OPTION_RECOMPUTE,
     CLI_OPTION_TUNE,
     CLI_OPTION_DEVICE,
     CLI_OPTION_REFERENCE,

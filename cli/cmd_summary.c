@@ -75,7 +75,7 @@ static senet_status measure(const cli_arguments *arguments, summary *s)
     for (size_t i = 0; i < s->graph->nodes_count; i++)
         if (is_layer(&s->graph->nodes[i])) s->activation_bytes += activation_bytes(s, &s->graph->nodes[i]);
     return sn_memory_needs_plan(&s->spec, s->batch, s->height, s->width, (int)cli_integer(arguments, "threads"),
-                                &s->memory);
+                                (sn_recompute)cli_choice(arguments, "recompute"), &s->memory);
 }
 
 static void add_memory_json(sn_json_writer *json, const summary *s)
@@ -86,6 +86,7 @@ static void add_memory_json(sn_json_writer *json, const summary *s)
     sn_json_add_int(json, "activations", s->activation_bytes);
     sn_json_add_int(json, "weights", (int64_t)memory->weights);
     sn_json_add_int(json, "gradients", (int64_t)memory->gradients);
+    sn_json_add_int(json, "momentum", (int64_t)memory->momentum);
     sn_json_add_int(json, "inference_arena", (int64_t)memory->inference.arena);
     sn_json_add_int(json, "inference_packed", (int64_t)memory->inference.packed);
     sn_json_add_int(json, "inference", (int64_t)sn_memory_needs_inference(memory));
@@ -149,7 +150,7 @@ static void add_memory(sn_text *text, const summary *s)
     sn_text_printf(text, ", weights %.1f", mebibytes(memory->weights));
     add_program_needs(text, "training", sn_memory_needs_training(memory), &memory->training);
     sn_text_printf(text, ", weights %.1f, gradients %.1f, momentum %.1f", mebibytes(memory->weights),
-                   mebibytes(memory->gradients), mebibytes(memory->gradients));
+                   mebibytes(memory->gradients), mebibytes(memory->momentum));
 }
 
 static void add_table(sn_text *text, const summary *s)
@@ -204,6 +205,7 @@ static const cli_option options[] = {
      .help = "input in pixels"},
     {.name = "input", .type = CLI_SIZE, .metavar = "SIDE|HxW", .least = 1, .most = 16384, .help = "the same as --size"},
     CLI_OPTION_BATCH("1"),
+    CLI_OPTION_RECOMPUTE,
     CLI_OPTION_THREADS,
     CLI_OPTION_JSON,
     CLI_OPTIONS_END,
@@ -230,7 +232,8 @@ const cli_verb cli_summary = {
                    "blocks included; macs_with_scale adds one for every value that a gate multiplies.\n\n"
                    "Memory is what the planner lays out for inference, and for a training step with momentum, with the "
                    "kernels of this machine; nothing of it is taken. Tensors share places where their lives do not "
-                   "overlap, so it is less than the sum of the layers' outputs.",
+                   "overlap, so it is less than the sum of the layers' outputs. --recompute shows what train --recompute "
+                   "takes.",
     .options = options,
     .examples = examples,
     .run = run,

@@ -88,7 +88,8 @@ static void print_option(const cli_option *option)
     char left[128], letter[8] = "    ", facts[160], right[1024];
     if (option->letter) snprintf(letter, sizeof letter, "-%c, ", option->letter);
     const char *value = option->type == CLI_CHOICE ? option->choices : option->metavar;
-    snprintf(left, sizeof left, "  %s--%s%s%s", letter, option->name, value ? " " : "", value ? value : "");
+    const char *before = option->implied ? "[=" : value ? " " : "", *after = option->implied ? "]" : "";
+    snprintf(left, sizeof left, "  %s--%s%s%s%s", letter, option->name, before, value ? value : "", after);
     cli_option_facts(option, facts, sizeof facts);
     snprintf(right, sizeof right, "%s%s", option->help, facts);
     int used = printf("%s", left);

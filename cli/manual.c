@@ -68,9 +68,9 @@ static void print_option(const cli_option *option)
     print_roff(option->name);
     printf("\\fR");
     if (value) {
-        printf(" \\fI");
+        printf(option->implied ? "[=\\fI" : " \\fI");
         print_roff(value);
-        printf("\\fR");
+        printf(option->implied ? "\\fR]" : "\\fR");
     }
     printf("\n");
     cli_option_facts(option, facts, sizeof facts);

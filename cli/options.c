@@ -249,6 +249,7 @@ static senet_status parse_option(const cli_verb *verb, int count, char *const *w
     cli_value *value = &arguments->values[found];
     if (option->type == CLI_FLAG && attached)
         return sn_fail(SENET_USAGE, "--%s takes no value ('%s' given)", option->name, attached);
+    if (!attached) attached = option->implied;
     if (option->type != CLI_FLAG && !attached) {
         bool missing = *at + 1 == count || strncmp(words[*at + 1], "--", 2) == 0;
         if (missing) return sn_fail(SENET_USAGE, "--%s needs a value: %s", option->name, option->metavar);

@@ -28,6 +28,7 @@ typedef struct cli_option {
     const char *choices;
     const char *absent;   /* choices the program knows but this build does not offer, "a|b" */
     const char *standard; /* the default, parsed like the user's value; NULL: none */
+    const char *implied;  /* the value that the bare option has, without "=value"; NULL: it takes the next word */
     const char *usual;    /* a default that depends on other things, in words; only shown */
     const char *help;     /* one line; the default and the range are added to it */
     cli_type type;
@@ -124,6 +125,13 @@ const char *cli_nearest(const char *word, const char *list, int *length);
     {                                                                                                                  \
         .name = "precision", .type = CLI_CHOICE, .metavar = "TYPE", .choices = "fp32|bf16|int8",                            \
         .standard = "fp32", .help = "of activations and products; sums are in fp32"                                    \
+    }
+#define CLI_OPTION_RECOMPUTE                                                                                           \
+    {                                                                                                                  \
+        .name = "recompute", .type = CLI_CHOICE, .metavar = "WHAT", .choices = "none|cheap|full", .standard = "none", \
+        .implied = "full",                                                                                             \
+        .help = "train in little memory, to the same bits: compute again what is cheap (batch norm, activations, "     \
+                "gates), or convolutions too, instead of keeping it; keep no gradients and no packed weights"          \
     }
 #define CLI_OPTION_TUNE                                                                                                \
     {                                                                                                                  \

@@ -328,6 +328,7 @@ const cli_option cli_train_options[] = {
      .help = "threads that prepare pictures; 0: none of their own"},
     CLI_OPTION_THREADS,
     CLI_OPTION_PRECISION,
+    CLI_OPTION_RECOMPUTE,
     CLI_OPTION_DEVICE,
     CLI_OPTION_REFERENCE,
     CLI_OPTION_JSON,
@@ -403,6 +404,7 @@ static senet_status apply_flags(const cli_arguments *a, sn_train_config *config)
     set_int(a, "threads", &config->threads);
     set_flag(a, "reference", true, &config->reference_only);
     if (cli_given(a, "seed")) config->seed = (uint64_t)cli_integer(a, "seed");
+    if (cli_given(a, "recompute")) config->recompute = (sn_recompute)cli_choice(a, "recompute");
     if (cli_given(a, "precision")) config->precision = (senet_precision)cli_choice(a, "precision");
     if (cli_given(a, "optimizer")) config->optimizer = (sn_optimizer)cli_choice(a, "optimizer");
     if (cli_given(a, "init-rule")) config->init = (sn_init)cli_choice(a, "init-rule");

@@ -6,9 +6,9 @@
 
 #include "exec/exec.h"
 
-static senet_status plan_program(const sn_graph *graph, int threads, sn_program_needs *needs)
+static senet_status plan_program(const sn_graph *graph, sn_program_options options, sn_program_needs *needs)
 {
-    sn_program_options options = {.precision = SN_FLOAT, .threads = threads, .plan_only = true};
+    options.plan_only = true;
     sn_program *program = NULL;
     SN_RETURN_IF_FAILED(sn_program_create(graph, &options, &program));
     sn_memory_use use = sn_program_memory(program);
@@ -25,7 +25,7 @@ static senet_status plan_inference(const sn_spec *spec, const sn_build_options *
     SN_TRY(sn_model_build(spec, options, &graph), cleanup);
     SN_TRY(sn_graph_fold_batch_norm(graph, &folded), cleanup);
     SN_TRY(sn_graph_join_moves(folded, SENET_FP32, &joined), cleanup);
-    status = plan_program(joined, threads, needs);
+    status = plan_program(joined, (sn_program_options){.threads = threads}, needs);
 cleanup:
     sn_graph_destroy(graph);
     sn_graph_destroy(folded);
@@ -34,9 +34,13 @@ cleanup:
 }
 
 /* Pictures come as bytes, and a loss and its gradients are added. */
-static senet_status plan_training(const sn_spec *spec, sn_build_options options, int threads, sn_memory_needs *needs)
+static senet_status plan_training(const sn_spec *spec, sn_build_options options, int threads, sn_recompute recompute,
+                                  sn_memory_needs *needs)
 {
-    sn_graph *graph = NULL, *fused = NULL;
+    const bool lean = recompute != SN_RECOMPUTE_NONE;
+    sn_training_graph_options training = {.recompute = recompute, .threads = threads};
+    sn_program_options program = {.threads = threads, .lean = lean};
+    sn_graph *graph = NULL;
     senet_status status;
     options.mode = SN_MODE_TRAIN;
     options.input = SN_INPUT_U8;
@@ -46,24 +50,23 @@ static senet_status plan_training(const sn_spec *spec, sn_build_options options,
     for (size_t i = 0; i < graph->params_count; i++) {
         size_t bytes = sn_align((size_t)sn_shape_elements(graph->params[i].shape) * sizeof(float), SN_ALIGNMENT);
         needs->weights += bytes;
-        needs->gradients += graph->params[i].learnable ? bytes : 0;
+        needs->momentum += graph->params[i].learnable ? bytes : 0;
     }
-    SN_TRY(sn_graph_add_gradients(graph, sn_graph_find_output(graph, "loss")), cleanup);
-    SN_TRY(sn_graph_fuse(graph, &fused), cleanup);
-    status = plan_program(fused, threads, &needs->training);
+    needs->gradients = lean ? 0 : needs->momentum;
+    SN_TRY(sn_training_graph_make(&training, &graph), cleanup);
+    status = plan_program(graph, program, &needs->training);
 cleanup:
     sn_graph_destroy(graph);
-    sn_graph_destroy(fused);
     return status;
 }
 
 senet_status sn_memory_needs_plan(const sn_spec *spec, int64_t batch, int64_t height, int64_t width, int threads,
-                                  sn_memory_needs *needs)
+                                  sn_recompute recompute, sn_memory_needs *needs)
 {
     sn_build_options options = {.mode = SN_MODE_EVAL, .batch = batch, .height = height, .width = width};
     *needs = (sn_memory_needs){0};
     SN_RETURN_IF_FAILED(plan_inference(spec, &options, threads, &needs->inference));
-    return plan_training(spec, options, threads, needs);
+    return plan_training(spec, options, threads, recompute, needs);
 }
 
 size_t sn_memory_needs_inference(const sn_memory_needs *needs)
@@ -73,5 +76,5 @@ size_t sn_memory_needs_inference(const sn_memory_needs *needs)
 
 size_t sn_memory_needs_training(const sn_memory_needs *needs)
 {
-    return needs->weights + 2 * needs->gradients + needs->training.packed + needs->training.arena;
+    return needs->weights + needs->gradients + needs->momentum + needs->training.packed + needs->training.arena;
 }

@@ -104,15 +104,23 @@ typedef struct sn_workspace sn_workspace; /* arena memory that several programs 
 senet_status sn_workspace_create(sn_workspace **workspace);
 void sn_workspace_destroy(sn_workspace *workspace);
 
+/* Takes the gradient of parameter `index`, in the layout of sn_params_data, once no step of the run reads the parameter any more:
+ * the parameter may change at once.  The memory is the program's, and used again after the call. */
+typedef void (*sn_gradient_taker)(void *context, int index, const void *gradient);
+
 typedef struct sn_program_options {
     sn_precision precision;
     int threads;             /* 0: sn_default_threads() */
     bool reference_only;     /* plain C kernels */
     sn_params *params;       /* required; must outlive the program */
-    sn_params *gradients;    /* same layout; required when the graph has gradients */
+    sn_params *gradients;    /* same layout; required when the graph has gradients that nobody takes */
+    sn_gradient_taker take_gradient; /* NULL: gradients are written to `gradients`, and stay */
+    void *take_context;
     sn_workspace *workspace; /* NULL: the program has its own */
     sn_tuning *tuning;       /* NULL: kernels are chosen by their models; else it must outlive sn_program_create */
     bool release_params;     /* lets go of weights once they are folded and packed (sn_params_release) */
+    bool lean;               /* keeps no packed weights and nothing else between runs: all is made when a step needs it, in the arena, for
+                                whole batches.  For weights that change at every run, or little memory.  With plan_only gradients count as taken */
     bool plan_only;          /* takes no memory for tensors and needs no params: for sn_program_memory; cannot run */
 } sn_program_options;
 

@@ -48,7 +48,7 @@ static void locate(planner *p)
         } else if (sn_shape_elements(node->shape) == 0) {
             at->kind = SN_AT_NOTHING;
         } else {
-            bool constant = node->inputs_count > 0;
+            bool constant = node->inputs_count > 0 && !p->needs[i].every_run;
             for (int k = 0; k < node->inputs_count; k++) {
                 if (node->inputs[k] == SN_NONE) continue;
                 sn_place_kind kind = p->plan->locations[node->inputs[k]].kind;
@@ -65,7 +65,7 @@ static void locate(planner *p)
     }
     for (size_t i = 0; i < g->params_count; i++) {
         sn_id gradient = g->params[i].gradient;
-        if (gradient != SN_NONE && p->plan->locations[gradient].kind == SN_AT_ARENA)
+        if (gradient != SN_NONE && !p->needs[gradient].handed_over && p->plan->locations[gradient].kind == SN_AT_ARENA)
             p->plan->locations[gradient] = (sn_location){.kind = SN_AT_GRADIENT, .param = (int32_t)i};
     }
 }
@@ -77,6 +77,11 @@ static void find_last_uses(planner *p)
         p->last_use[i] = (int32_t)i;
         for (int k = 0; k < g->nodes[i].inputs_count; k++)
             if (g->nodes[i].inputs[k] != SN_NONE) p->last_use[g->nodes[i].inputs[k]] = (int32_t)i;
+    }
+    for (size_t i = 0; i < g->params_count; i++) {
+        sn_id gradient = g->params[i].gradient, param = g->params[i].node;
+        if (gradient == SN_NONE || !p->needs[gradient].handed_over) continue;
+        if (p->last_use[param] > p->last_use[gradient]) p->last_use[gradient] = p->last_use[param];
     }
     for (size_t i = 0; i < g->outputs_count; i++) p->last_use[g->outputs[i].node] = INT32_MAX;
 }
@@ -125,9 +130,11 @@ static buffer life_of(const planner *p, sn_id id)
     return life;
 }
 
-/* Whether a tensor's last reader may write over it: it has no group of images that is still to be read. */
+/* Whether a tensor's last reader may write over it: it has no group of images that is still to be read, and is not handed over
+ * behind that reader. */
 static bool dies_at_last_use(const planner *p, sn_id id)
 {
+    if (p->needs[id].handed_over) return false;
     return !p->crosses[id] || (runs_once(p, p->needs[id].written_by) && runs_once(p, p->last_use[id]));
 }
 

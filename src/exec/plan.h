@@ -33,6 +33,8 @@ typedef struct sn_node_needs {
     sn_id written_by;     /* the node whose kernel writes this one's output: itself, or an earlier one whose byproduct it is */
     bool packed_only;     /* if it depends on parameters only: nobody reads it but who packs weights from it */
     int64_t group;        /* images that its step computes at a time: graph->batch, or fewer (groups.h) */
+    bool every_run;       /* computed in its place at every run, though it may depend on parameters only */
+    bool handed_over;     /* a parameter's gradient that the program gives away: in the arena until the parameter's last reader is done */
 } sn_node_needs;
 
 /* needs: by node. */

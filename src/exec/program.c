@@ -29,6 +29,12 @@ typedef struct step {
     double seconds;
 } step;
 
+/* A gradient that is given away once step `after` is done. */
+typedef struct handover {
+    sn_id after;
+    int32_t param;
+} handover;
+
 enum { MOST_VIEWS = 48, KEPT = -1 };
 
 struct sn_program {
@@ -40,6 +46,8 @@ struct sn_program {
     size_t steps_count;
     const void **bound;       /* by node: what an input is bound to */
     int32_t *released_by;     /* by node: the last step that reads a parameter, if all read it to prepare alone; else KEPT */
+    handover *handovers;      /* in the order of the steps; none where gradients stay */
+    size_t handovers_count, handed; /* of the run that is under way */
     void *constants, *packed; /* owned */
     size_t packed_bytes;
     sn_workspace *own_workspace;
@@ -118,10 +126,10 @@ static senet_status choose_groups(sn_program *program, sn_node_needs *needs)
     int64_t *group = malloc((graph->nodes_count + 1) * sizeof *group);
     if (!group) return sn_fail_memory(graph->nodes_count * sizeof *group, "a program");
     for (size_t i = 0; i < graph->nodes_count; i++) group[i] = graph->batch;
-    if (!program->training) sn_groups_choose(graph, group);
+    if (!program->training && !program->options.lean) sn_groups_choose(graph, group);
     senet_status status = SENET_OK;
     for (size_t i = 0; i < graph->nodes_count && status == SENET_OK; i++) {
-        needs[i] = (sn_node_needs){.written_by = (sn_id)i, .group = group[i]};
+        needs[i] = (sn_node_needs){.written_by = (sn_id)i, .group = group[i], .every_run = program->options.lean};
         if (group[i] == graph->batch) continue;
         sn_graph **view = &program->views[__builtin_ctzll((unsigned long long)group[i])];
         if (!*view) status = sn_view_create(graph, group[i], view);
@@ -167,6 +175,11 @@ static senet_status choose_kernel(sn_program *program, step *s, sn_node_needs *n
             return sn_fail(SENET_INTERNAL, "%s: packed weights depend on the batch", s->kernel->name);
         s->packed_bytes = packed;
     }
+    if (program->options.lean) { /* behind the scratch memory, for as long */
+        s->packed_offset = sn_align(needs[s->node].scratch_bytes, SN_ALIGNMENT);
+        if (s->packed_bytes) needs[s->node].scratch_bytes = s->packed_offset + s->packed_bytes;
+        return SENET_OK;
+    }
     s->packed_offset = program->packed_bytes;
     program->packed_bytes += sn_align(s->packed_bytes, SN_ALIGNMENT);
     return SENET_OK;
@@ -211,6 +224,40 @@ static senet_status choose_kernels(sn_program *program, sn_node_needs *needs)
     return SENET_OK;
 }
 
+static int by_step(const void *a, const void *b)
+{
+    const handover *x = a, *y = b;
+    return x->after != y->after ? (x->after > y->after) - (x->after < y->after) : (x->param > y->param) - (x->param < y->param);
+}
+
+/* When the gradients that are taken are given away: behind the last reader of the parameter. */
+static senet_status find_handovers(sn_program *program, sn_node_needs *needs)
+{
+    const sn_graph *graph = program->graph;
+    if (!program->options.take_gradient && !(program->options.plan_only && program->options.lean)) return SENET_OK;
+    sn_id *last = malloc((graph->nodes_count + 1) * sizeof *last);
+    program->handovers = malloc((graph->params_count + 1) * sizeof *program->handovers);
+    if (!last || !program->handovers) {
+        free(last);
+        return sn_fail_memory(graph->nodes_count * sizeof *last, "a program");
+    }
+    for (size_t i = 0; i < graph->nodes_count; i++) {
+        last[i] = (sn_id)i;
+        for (int k = 0; k < graph->nodes[i].inputs_count; k++)
+            if (graph->nodes[i].inputs[k] != SN_NONE) last[graph->nodes[i].inputs[k]] = (sn_id)i;
+    }
+    for (size_t i = 0; i < graph->params_count; i++) {
+        sn_id gradient = graph->params[i].gradient, reader = last[graph->params[i].node];
+        if (gradient == SN_NONE) continue;
+        needs[gradient].handed_over = true;
+        sn_id after = last[gradient] > reader ? last[gradient] : reader;
+        program->handovers[program->handovers_count++] = (handover){after, (int32_t)i};
+    }
+    free(last);
+    qsort(program->handovers, program->handovers_count, sizeof *program->handovers, by_step);
+    return SENET_OK;
+}
+
 static bool has_gradients(const sn_graph *graph)
 {
     for (size_t i = 0; i < graph->params_count; i++)
@@ -225,7 +272,7 @@ static senet_status check_options(const sn_graph *graph, const sn_program_option
         return sn_fail(SENET_USAGE, "%d threads: 1 to %d are possible", options->threads, SN_MAX_THREADS);
     if (options->params && sn_params_precision(options->params) != options->precision)
         return sn_fail(SENET_INTERNAL, "parameters and program differ in precision");
-    if (!options->gradients && !options->plan_only && has_gradients(graph))
+    if (!options->gradients && !options->take_gradient && !options->plan_only && has_gradients(graph))
         return sn_fail(SENET_INTERNAL, "a graph with gradients needs memory for them");
     return SENET_OK;
 }
@@ -269,8 +316,9 @@ senet_status sn_program_create(const sn_graph *graph, const sn_program_options *
     if (p) {
         p->graph = graph;
         p->options = *options;
-        p->training = options->gradients || (options->plan_only && has_gradients(graph));
+        p->training = options->gradients || ((options->plan_only || options->take_gradient) && has_gradients(graph));
         if (p->options.threads == 0) p->options.threads = sn_default_threads();
+        if (p->options.lean) p->options.release_params = false; /* weights are read at every run */
         p->steps = calloc(n + 1, sizeof *p->steps);
         p->bound = calloc(n + 1, sizeof *p->bound);
         p->released_by = malloc((n + 1) * sizeof *p->released_by);
@@ -285,6 +333,7 @@ senet_status sn_program_create(const sn_graph *graph, const sn_program_options *
         p->options.workspace = p->own_workspace;
     }
     SN_TRY(choose_kernels(p, needs), cleanup);
+    SN_TRY(find_handovers(p, needs), cleanup);
     SN_TRY(sn_plan_create(graph, options->precision, needs, &p->plan), cleanup);
     for (size_t i = 0; i < p->steps_count; i++) {
         sn_place_kind kind = p->plan.locations[p->steps[i].node].kind;
@@ -308,6 +357,7 @@ void sn_program_destroy(sn_program *program)
     free(program->steps);
     free(program->bound);
     free(program->released_by);
+    free(program->handovers);
     free(program->profile);
     sn_free_aligned(program->constants);
     sn_free_aligned(program->packed);
@@ -351,7 +401,7 @@ static sn_kernel_call bind_call(const sn_program *p, const step *s, int64_t firs
     call.output = data_of(p, s->node, first);
     if (s->squeeze != SN_NONE) call.squeeze = data_of(p, s->squeeze, first);
     call.scratch = (char *)p->options.workspace->memory + p->plan.scratch_offsets[s->node];
-    call.packed = (char *)p->packed + s->packed_offset;
+    call.packed = (char *)(p->options.lean ? call.scratch : p->packed) + s->packed_offset;
     return call;
 }
 
@@ -359,6 +409,7 @@ static void run_step(sn_program *p, step *s, int64_t first, int64_t images)
 {
     double start = p->profiling ? now() : 0;
     sn_kernel_call call = bind_call(p, s, first, images);
+    if (p->options.lean && s->packed_bytes) s->kernel->pack(&call, (char *)(uintptr_t)call.packed);
     s->kernel->run(&call);
     if (p->profiling) s->seconds += now() - start;
 }
@@ -371,7 +422,7 @@ static senet_status prepare(sn_program *p)
     SN_RETURN_IF_FAILED(sn_params_hold(p->options.params));
     for (size_t i = 0; i < p->steps_count; i++) {
         step *s = &p->steps[i];
-        if (s->packed_bytes) {
+        if (s->packed_bytes && !p->options.lean) {
             sn_kernel_call call = bind_call(p, s, 0, s->group);
             s->kernel->pack(&call, (char *)p->packed + s->packed_offset);
         }
@@ -385,14 +436,25 @@ static senet_status prepare(sn_program *p)
     return SENET_OK;
 }
 
+/* Gives away the gradients that are due behind step `after`. */
+static void hand_over(sn_program *p, sn_id after)
+{
+    for (; p->handed < p->handovers_count && p->handovers[p->handed].after <= after; p->handed++) {
+        int32_t param = p->handovers[p->handed].param;
+        p->options.take_gradient(p->options.take_context, param, data_of(p, p->graph->params[param].gradient, 0));
+    }
+}
+
 /* Runs steps [begin, end), which share a group, for all images. */
 static void run_segment(sn_program *p, size_t begin, size_t end)
 {
     int64_t batch = p->graph->batch, images;
     for (int64_t first = 0; first < batch; first += images) {
         images = batch - first >= p->steps[begin].group ? p->steps[begin].group : 1;
-        for (size_t i = begin; i < end; i++)
+        for (size_t i = begin; i < end; i++) {
             if (!p->steps[i].constant) run_step(p, &p->steps[i], first, images);
+            hand_over(p, p->steps[i].node);
+        }
     }
 }
 
@@ -405,11 +467,13 @@ senet_status sn_program_run(sn_program *program)
             return sn_fail(SENET_USAGE, "input '%s' is not bound", graph->nodes[i].name);
     uint64_t version = sn_params_version(program->options.params);
     if (version != program->seen_version) SN_RETURN_IF_FAILED(prepare(program));
+    program->handed = 0;
     for (size_t begin = 0, end; begin < program->steps_count; begin = end) {
         end = begin + 1;
         while (end < program->steps_count && program->steps[end].group == program->steps[begin].group) end++;
         run_segment(program, begin, end);
     }
+    hand_over(program, INT32_MAX);
     program->seen_version = version;
     if (program->effects) sn_params_changed(program->options.params);
     return SENET_OK;

@@ -52,6 +52,7 @@ static const setting settings[] = {
     SETTING(micro_batch, INT64, SN_CONFIG_FIXED),
     SETTING(epochs, INT64, SN_CONFIG_TOLD),
     CHOICE(precision, SN_PRECISION_WORDS, SN_CONFIG_FIXED),
+    CHOICE(recompute, SN_RECOMPUTE_WORDS, SN_CONFIG_FREE),
     CHOICE(optimizer, SN_OPTIMIZER_WORDS, SN_CONFIG_FIXED),
     SETTING(lr, DOUBLE, SN_CONFIG_TOLD),
     SETTING(momentum, DOUBLE, SN_CONFIG_TOLD),
@@ -292,6 +293,8 @@ senet_status sn_config_check(const sn_train_config *config)
     if (!config->data || !*config->data) return sn_fail(SENET_USAGE, "no data set is named");
     if (!config->output || !*config->output) return sn_fail(SENET_USAGE, "no output folder is named");
     if ((unsigned)config->optimizer > SN_NESTEROV) return sn_fail(SENET_USAGE, "optimizer %d is unknown", config->optimizer);
+    if ((unsigned)config->recompute > SN_RECOMPUTE_FULL)
+        return sn_fail(SENET_USAGE, "recomputation %d is unknown", config->recompute);
     if ((unsigned)config->init > SN_INIT_HE_FAN_OUT) return sn_fail(SENET_USAGE, "initialisation %d is unknown", config->init);
     if (config->resume && config->init_weights)
         return sn_fail(SENET_USAGE, "a resumed run has its weights already: '%s' cannot be loaded as well",

@@ -74,9 +74,13 @@ static senet_status build_graph(const sn_network *network, int64_t batch, sn_gra
     build.loss = trains(network);
     SN_RETURN_IF_FAILED(sn_model_build(network->options.spec, &build, graph));
     if (trains(network)) {
-        SN_RETURN_IF_FAILED(sn_graph_add_gradients(*graph, sn_graph_find_output(*graph, "loss")));
-        SN_RETURN_IF_FAILED(apply_pass(sn_graph_fuse, graph));
-    } else if (network->options.statistics) {
+        sn_training_graph_options options = {.precision = network->options.precision,
+                                             .recompute = network->options.recompute,
+                                             .threads = network->options.threads,
+                                             .reference_only = network->options.reference_only};
+        return sn_training_graph_make(&options, graph);
+    }
+    if (network->options.statistics) {
         take_statistics_whole(*graph);
         SN_RETURN_IF_FAILED(apply_pass(sn_graph_fuse, graph));
     } else {
@@ -102,6 +106,9 @@ static senet_status make_program(sn_network *network, int64_t batch, batch_progr
                                   .reference_only = options->reference_only,
                                   .params = options->params,
                                   .gradients = trains(network) ? options->gradients : NULL,
+                                  .take_gradient = trains(network) ? options->take_gradient : NULL,
+                                  .take_context = options->take_context,
+                                  .lean = options->recompute != SN_RECOMPUTE_NONE,
                                   .workspace = options->workspace};
     free_program(slot);
     senet_status status = build_graph(network, batch, &slot->graph);

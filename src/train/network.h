@@ -2,6 +2,7 @@
 #ifndef SN_TRAIN_NETWORK_H
 #define SN_TRAIN_NETWORK_H
 
+#include "exec/training_graph.h"
 #include "graph/quantization.h"
 #include "train/train.h"
 
@@ -16,8 +17,11 @@ typedef struct sn_network_options {
     senet_precision precision;  /* how activations are stored, and their gradients in training */
     const sn_quantization *quantization; /* ranges, required for SENET_INT8 */
     bool reference_only;
+    sn_recompute recompute;     /* not SN_RECOMPUTE_NONE: the programs are lean, and training's compute again what they do not keep */
     sn_params *params;
-    sn_params *gradients;       /* NULL where none are computed */
+    sn_params *gradients;       /* NULL where none are computed, or take_gradient takes them */
+    sn_gradient_taker take_gradient; /* NULL: they stay in `gradients` */
+    void *take_context;
     sn_workspace *workspace;    /* NULL: its own */
 } sn_network_options;
 

@@ -56,8 +56,10 @@ typedef struct update {
     const sn_update_plan *plan;
     sn_optimizer form;
     double lr, momentum;
-    void *w, *v;
-    const void *g;
+    void *w, *v;       /* whole blocks */
+    const void *g;     /* from element `origin` of a block on */
+    size_t origin;
+    size_t begin, end; /* what is moved */
 } update;
 
 /* The three forms over n elements of a type. The cast of the constants keeps float arithmetic in float. */
@@ -65,7 +67,7 @@ typedef struct update {
     static void name(const update *u, double decay, size_t begin, size_t n)                              \
     {                                                                                                    \
         real *restrict w = (real *)u->w + begin, *restrict v = (real *)u->v + begin;                     \
-        const real *restrict g = (const real *)u->g + begin;                                             \
+        const real *restrict g = (const real *)u->g + (begin - u->origin);                               \
         const real lr = (real)u->lr, momentum = (real)u->momentum, wd = (real)decay;                     \
         switch (u->form) {                                                                               \
         case SN_SGD_TORCH:                                                                               \
@@ -114,7 +116,8 @@ static void update_block(void *context, int64_t index, int worker)
     (void)worker;
     const update_job *job = context;
     const sn_update_plan *plan = job->update.plan;
-    size_t begin = (size_t)index * BLOCK_ELEMENTS, end = begin + BLOCK_ELEMENTS;
+    size_t begin = job->update.begin + (size_t)index * BLOCK_ELEMENTS, end = begin + BLOCK_ELEMENTS;
+    if (end > job->update.end) end = job->update.end;
     for (size_t s = first_span_after(plan, begin); s < plan->count && plan->spans[s].begin < end; s++) {
         sn_decay_span span = plan->spans[s];
         size_t from = span.begin > begin ? span.begin : begin, to = span.end < end ? span.end : end;
@@ -123,16 +126,35 @@ static void update_block(void *context, int64_t index, int worker)
     }
 }
 
+static void move(const sn_update_plan *plan, const sn_train_config *config, double lr, int threads, sn_params *params,
+                 sn_params *velocity, update u)
+{
+    update_job job = {.update = u, .precision = sn_params_precision(params)};
+    job.update.plan = plan;
+    job.update.form = config->optimizer;
+    job.update.lr = lr;
+    job.update.momentum = config->momentum;
+    job.update.w = sn_params_block(params, NULL, NULL);
+    job.update.v = sn_params_block(velocity, NULL, NULL);
+    sn_parallel_for(threads, (int64_t)((u.end - u.begin + BLOCK_ELEMENTS - 1) / BLOCK_ELEMENTS), update_block, &job);
+    sn_params_changed(params);
+}
+
 void sn_sgd_step(const sn_update_plan *plan, const sn_train_config *config, double lr, int threads, sn_params *params,
                  sn_params *velocity, const sn_params *gradients)
 {
-    size_t learnable, total;
-    update_job job = {.precision = sn_params_precision(params)};
-    job.update = (update){.plan = plan, .form = config->optimizer, .lr = lr, .momentum = config->momentum};
-    job.update.w = sn_params_block(params, &learnable, &total);
-    job.update.v = sn_params_block(velocity, NULL, NULL);
-    job.update.g = sn_params_block(gradients, NULL, NULL);
-    int64_t blocks = (int64_t)((learnable + BLOCK_ELEMENTS - 1) / BLOCK_ELEMENTS);
-    sn_parallel_for(threads, blocks, update_block, &job);
-    sn_params_changed(params);
+    update u = {0};
+    u.g = sn_params_block(gradients, &u.end, NULL);
+    move(plan, config, lr, threads, params, velocity, u);
+}
+
+void sn_sgd_step_param(const sn_update_plan *plan, const sn_train_config *config, double lr, int threads, sn_params *params,
+                       sn_params *velocity, int index, const void *gradient)
+{
+    const char *block = sn_params_block(params, NULL, NULL), *data = sn_params_data(params, index);
+    size_t begin = (size_t)(data - block) / sn_real_bytes(sn_params_precision(params));
+    size_t span = first_span_after(plan, begin);
+    if (span == plan->count || plan->spans[span].begin != begin) return; /* has no gradient in the plan's graph */
+    update u = {.g = gradient, .origin = begin, .begin = begin, .end = plan->spans[span].end};
+    move(plan, config, lr, threads, params, velocity, u);
 }

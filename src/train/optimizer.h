@@ -24,5 +24,8 @@ void sn_update_plan_free(sn_update_plan *plan);
 /* One step w, v <- update(w, v, g) at learning rate lr; `velocity` and `gradients` have the layout of params. */
 void sn_sgd_step(const sn_update_plan *plan, const sn_train_config *config, double lr, int threads, sn_params *params,
                  sn_params *velocity, const sn_params *gradients);
+/* The same of parameter `index` alone, whose gradient lies elsewhere: all parameters one by one get the bits of a step. */
+void sn_sgd_step_param(const sn_update_plan *plan, const sn_train_config *config, double lr, int threads, sn_params *params,
+                       sn_params *velocity, int index, const void *gradient);
 
 #endif

@@ -39,14 +39,17 @@ static void blend_block(void *context, int64_t index, int worker)
 }
 
 /* out = keep out + take in, element by element; with keep 0 whatever was in out. */
+static void blend_floats(const sn_training *t, float *out, double keep, const float *in, double take, size_t elements)
+{
+    blend b = {.out = out, .in = in, .keep = (float)keep, .take = (float)take, .elements = elements};
+    sn_parallel_for(t->config.threads, (int64_t)((elements + BLOCK_ELEMENTS - 1) / BLOCK_ELEMENTS), blend_block, &b);
+}
+
 static void blend_params(const sn_training *t, sn_params *out, double keep, const sn_params *in, double take)
 {
     size_t total;
-    blend b = {.out = sn_params_block(out, NULL, &total), .in = sn_params_block(in, NULL, NULL)};
-    b.keep = (float)keep;
-    b.take = (float)take;
-    b.elements = total;
-    sn_parallel_for(t->config.threads, (int64_t)((total + BLOCK_ELEMENTS - 1) / BLOCK_ELEMENTS), blend_block, &b);
+    float *block = sn_params_block(out, NULL, &total);
+    blend_floats(t, block, keep, sn_params_block(in, NULL, NULL), take, total);
 }
 
 /* ---- a step ---- */
@@ -62,21 +65,33 @@ static int64_t count_errors(const sn_training *t, const sn_batch *batch, const f
     return errors;
 }
 
-senet_status sn_step_gradients(sn_training *t, sn_step *step)
+void sn_step_take_gradient(void *context, int index, const void *gradient)
+{
+    sn_training *t = context;
+    if (t->gradient_sum) {
+        const size_t elements = (size_t)sn_shape_elements(t->layout->params[index].shape);
+        blend_floats(t, sn_params_data(t->gradient_sum, index), t->first_piece ? 0 : 1, gradient, t->share, elements);
+    } else
+        sn_sgd_step_param(&t->plan, &t->config, t->lr, t->config.threads, t->params, t->velocity, index, gradient);
+}
+
+senet_status sn_step_gradients(sn_training *t, double lr, sn_step *step)
 {
     const int64_t left = sn_dataset_describe(t->train_set)->count - t->state.batch * t->config.batch;
     const int64_t images = left < t->config.batch ? left : t->config.batch;
     *step = (sn_step){0};
+    t->lr = lr;
     while (step->images < images) {
         const sn_batch *piece;
         const float *logits;
         double loss;
         SN_RETURN_IF_FAILED(sn_loader_next(t->loader, &piece));
         if (!piece) return sn_fail(SENET_INTERNAL, "the loader ended epoch %lld early", (long long)t->state.epoch + 1);
+        t->share = (double)piece->count / (double)images;
+        t->first_piece = step->images == 0;
         SN_RETURN_IF_FAILED(sn_network_run(t->network, piece, &logits, &loss));
-        const double share = (double)piece->count / (double)images;
-        if (t->gradient_sum) blend_params(t, t->gradient_sum, step->images > 0, t->gradients, share);
-        step->loss += share * loss;
+        if (t->gradient_sum && t->gradients) blend_params(t, t->gradient_sum, !t->first_piece, t->gradients, t->share);
+        step->loss += t->share * loss;
         step->images += piece->count;
         step->errors += count_errors(t, piece, logits);
     }
@@ -96,10 +111,10 @@ void sn_step_start_average(sn_training *t)
     move_average(t, 0);
 }
 
-void sn_step_update(sn_training *t, double lr)
+void sn_step_update(sn_training *t)
 {
     const sn_params *gradients = t->gradient_sum ? t->gradient_sum : t->gradients;
-    sn_sgd_step(&t->plan, &t->config, lr, t->config.threads, t->params, t->velocity, gradients);
+    if (gradients) sn_sgd_step(&t->plan, &t->config, t->lr, t->config.threads, t->params, t->velocity, gradients);
     move_average(t, t->config.ema);
 }
 

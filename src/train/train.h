@@ -19,7 +19,7 @@
 #define SN_TRAIN_TRAIN_H
 
 #include "data/data.h"
-#include "exec/exec.h"
+#include "exec/training_graph.h"
 #include "io/weights.h"
 #include "zoo/zoo.h"
 
@@ -41,6 +41,7 @@ typedef struct sn_train_config {
     int64_t batch, epochs, max_steps;         /* max_steps counts from the start of training; 0: none */
     int64_t micro_batch;                      /* images computed at once: divides batch, or is no smaller; 0: the batch */
     senet_precision precision; /* of activations and their gradients; weights, sums and statistics are in single precision */
+    sn_recompute recompute;    /* what is computed twice to hold less memory; the results are the same bits */
     sn_optimizer optimizer;
     double lr, momentum, weight_decay;
     bool decay_all;                           /* weight decay on biases and batch norm too, as torch.optim.SGD does; false:

@@ -133,10 +133,10 @@ static senet_status take_step(run *r)
     m->step_start = sn_seconds_now();
     const double waited = sn_loader_waited(t->loader);
     m->lr = sn_schedule_lr(&t->config, &t->state.plateau, t->state.step, t->steps_per_epoch);
-    SN_RETURN_IF_FAILED(sn_step_gradients(t, &step));
+    SN_RETURN_IF_FAILED(sn_step_gradients(t, m->lr, &step));
     m->loss = step.loss;
     if (!isfinite(m->loss)) return diverged(r, "the loss", m->loss);
-    sn_step_update(t, m->lr);
+    sn_step_update(t);
     t->state.errors += step.errors;
     t->state.loss_sum += step.loss * (double)step.images;
     t->state.images += step.images;
@@ -152,7 +152,7 @@ static senet_status evaluate(run *r, sn_network *network, sn_validation *validat
 {
     sn_training *t = r->t;
     const bool photographs = sn_dataset_describe(t->val_set)->photographs;
-    sn_eval_options options = {.batch = t->config.eval_batch,
+    sn_eval_options options = {.batch = t->eval_batch,
                                .workers = t->config.workers,
                                .prepare = photographs ? &t->preprocess : NULL,
                                .view = photographs ? &t->view : NULL,

@@ -74,7 +74,8 @@ static senet_status create_params(sn_training *t)
     build.no_fuse = true;
     SN_RETURN_IF_FAILED(sn_model_build(&t->spec, &build, &t->layout));
     SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->params));
-    SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->gradients));
+    if (t->config.recompute == SN_RECOMPUTE_NONE)
+        SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->gradients));
     SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->velocity));
     if (sn_step_piece(&t->config) < t->config.batch)
         SN_RETURN_IF_FAILED(sn_params_create(t->layout, SN_FLOAT, &t->gradient_sum));
@@ -90,6 +91,7 @@ sn_network_options sn_training_network_options(const sn_training *t, const sn_da
                                   .threads = t->config.threads,
                                   .precision = t->config.precision,
                                   .reference_only = t->config.reference_only,
+                                  .recompute = t->config.recompute,
                                   .params = t->params,
                                   .gradients = t->gradients,
                                   .workspace = t->workspace};
@@ -109,6 +111,10 @@ senet_status sn_training_prepare_epoch(sn_training *t)
     t->frozen = freeze;
     sn_network_options options =
         sn_training_network_options(t, t->train_set, freeze ? SN_MODE_TRAIN_FROZEN : SN_MODE_TRAIN, sn_step_piece(&t->config));
+    if (!t->gradients) {
+        options.take_gradient = sn_step_take_gradient;
+        options.take_context = t;
+    }
     SN_RETURN_IF_FAILED(sn_network_create(&options, &t->network));
     sn_update_plan_free(&t->plan);
     return sn_update_plan_create(sn_network_graph(t->network), t->params, &t->config, &t->plan);
@@ -120,7 +126,10 @@ static senet_status create_networks(sn_training *t)
     if (!t->val_set) return SENET_OK;
     int64_t count = sn_dataset_describe(t->val_set)->count;
     if (t->config.eval_batch > count) t->config.eval_batch = count;
-    sn_network_options options = sn_training_network_options(t, t->val_set, SN_MODE_EVAL, t->config.eval_batch);
+    t->eval_batch = t->config.eval_batch;
+    if (t->config.recompute != SN_RECOMPUTE_NONE && t->eval_batch > sn_step_piece(&t->config))
+        t->eval_batch = sn_step_piece(&t->config); /* so that its tensors take no more than training's */
+    sn_network_options options = sn_training_network_options(t, t->val_set, SN_MODE_EVAL, t->eval_batch);
     SN_RETURN_IF_FAILED(sn_network_create(&options, &t->eval_network));
     options.params = t->ema;
     return t->ema ? sn_network_create(&options, &t->ema_network) : SENET_OK;

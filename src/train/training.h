@@ -19,14 +19,19 @@ typedef struct sn_training {
     const char *fingerprint; /* of the training data */
 
     sn_graph *layout; /* the parameters */
-    sn_params *params, *gradients, *velocity;
+    sn_params *params, *velocity;
+    sn_params *gradients;    /* NULL where sn_step_take_gradient takes them (config.recompute) */
     sn_params *gradient_sum; /* over the pieces of a step; NULL where a step is one piece */
     sn_params *ema;          /* exponential moving average of params; NULL: none is kept */
     sn_workspace *workspace;
     sn_network *network, *eval_network; /* eval_network NULL: no evaluation */
     sn_network *ema_network;            /* evaluates ema */
+    int64_t eval_batch;                 /* their batch */
     bool frozen;                        /* network has its batch norm frozen */
     sn_update_plan plan;
+    double lr;                          /* of the step that is under way */
+    double share;                       /* of its piece that is under way: of the step's images */
+    bool first_piece;
 
     sn_run_folder folder;
     sn_loader *loader;

@@ -18,6 +18,11 @@ for key in name op kernel; do member layers 0 $key > /dev/null || complain "laye
 expect 0 bench se_cifar_resnet8 --train --runs 5 --batch-size 4 --json
 has train mode
 has 0 layers '#'
+kept=$(member arena_bytes)
+expect 0 bench se_cifar_resnet8 --train --recompute --runs 5 --batch-size 4 --json
+[ "$(member arena_bytes)" -lt "$kept" ] || complain "--recompute: $(member arena_bytes) bytes, without it $kept"
+refuse 64 "--recompute is for training" bench se_cifar_resnet8 --recompute
+refuse 64 "--recompute some" bench se_cifar_resnet8 --train --recompute=some
 expect 0 bench --model se_cifar_resnet8 --seconds 0 --size 48x40
 says "images/s"
 says "3x48x40"

@@ -114,6 +114,25 @@ for file in last ema; do
     "$HELPER" same pieces/$file.safetensors halves/$file.safetensors || complain "resumed in pieces: another $file"
 done
 
+# In less memory: the same weights; the setting is stored, and may change.
+expect 0 train $large --recompute --output lean --max-steps 7
+expect 0 train --resume lean --dry-run --json
+has full recompute
+has "the run in lean" sources recompute
+expect 0 train --resume lean --recompute=cheap --dry-run --json
+has cheap recompute
+has "--recompute" sources recompute
+expect 0 train --resume lean
+for file in last ema; do
+    "$HELPER" same pieces/$file.safetensors lean/$file.safetensors || complain "with --recompute: another $file"
+done
+refuse 64 "--recompute much" train $settings --recompute=much --output run
+expect 0 summary se_cifar_resnet20 --json
+kept=$(member memory training)
+expect 0 summary se_cifar_resnet20 --recompute --json
+[ "$(member memory training)" -lt "$kept" ] || complain "summary --recompute: $(member memory training) bytes, without it $kept"
+has 0 memory gradients
+
 expect 0 recipes
 says "ablation-270"
 expect 0 recipes --json

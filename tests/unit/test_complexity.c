@@ -140,7 +140,7 @@ static sn_memory_needs needs_of(const char *model, int64_t batch, int64_t height
     sn_spec spec;
     sn_memory_needs needs;
     if (sn_spec_parse(model, &spec) != SENET_OK ||
-        sn_memory_needs_plan(&spec, batch, height, width, 1, &needs) != SENET_OK)
+        sn_memory_needs_plan(&spec, batch, height, width, 1, SN_RECOMPUTE_NONE, &needs) != SENET_OK)
         fail_msg("%s: %s", model, senet_last_error());
     return needs;
 }

@@ -6,7 +6,7 @@
  * and dy stay in the L1 and L2 cache while all tiles pass over it.
  *
  * Units are cut into chunks by the shape alone, each with a dw of its own (output channels padded to whole panels); the chunks
- * are added in order at the end, so threads do not change the bits.
+ * are added in order at the end, so threads do not change the bits.  A single chunk is the output itself where that has no padding.
  * Memory: reads x and dy once, writes and re-reads chunks x dw.
  */
 #include "cpu/kernels/copy.h"
@@ -101,6 +101,7 @@ typedef struct weight_plan {
     int64_t unit_in_rows;           /* of x behind the rows of a unit */
     int64_t x_floats, dy_floats;    /* per worker: of a unit, where they are widened */
     int64_t tail_floats;            /* per worker: dy of a panel that reaches past its group */
+    bool direct;                    /* the one chunk is the output */
 } weight_plan;
 
 /* Floats of a pixel of a unit's copy: pixels do not share cache sets. */
@@ -124,6 +125,7 @@ static weight_plan plan_of(const sn_kernel_call *call)
     p.chunks = sn_min64(p.units, sn_min64(MOST_CHUNKS, sn_max64(2, CHUNK_FLOATS / p.dw_floats)));
     p.units_each = sn_ceil_div(p.units, p.chunks);
     p.chunks = sn_ceil_div(p.units, p.units_each);
+    p.direct = p.chunks == 1 && p.dw_row == y.c;
     p.splits = sn_min64(p.groups * p.blocks, sn_ceil_div(MOST_CHUNKS, p.chunks));
     p.blocks_each = sn_ceil_div(p.groups * p.blocks, p.splits);
     p.splits = sn_ceil_div(p.groups * p.blocks, p.blocks_each);
@@ -148,7 +150,7 @@ static const char *refuse(const sn_kernel_call *call)
 static size_t scratch_bytes(const sn_kernel_call *call)
 {
     weight_plan p = plan_of(call);
-    return (size_t)(p.chunks * p.dw_floats + call->threads * (p.x_floats + p.dy_floats + p.tail_floats)) * sizeof(float);
+    return (size_t)((p.direct ? 0 : p.chunks * p.dw_floats) + call->threads * (p.x_floats + p.dy_floats + p.tail_floats)) * sizeof(float);
 }
 
 typedef struct weight_run {
@@ -327,13 +329,15 @@ static void reduce_task(void *context, int64_t index, int worker)
 
 static void run(const sn_kernel_call *call)
 {
-    weight_run run = {.plan = plan_of(call), .x = call->inputs[0], .dy = call->inputs[1], .chunks = call->scratch,
-                      .dw = call->output};
+    weight_run run = {.plan = plan_of(call), .x = call->inputs[0], .dy = call->inputs[1], .dw = call->output};
     const weight_plan *p = &run.plan;
-    run.workers = run.chunks + p->chunks * p->dw_floats;
+    float *scratch = call->scratch;
+    run.chunks = p->direct ? run.dw : scratch;
+    run.workers = p->direct ? scratch : scratch + p->chunks * p->dw_floats;
     int64_t macs = sn_shape_elements(p->y) * p->kernel_h * p->kernel_w * p->group_in;
     int threads = macs < SN_SMALL_MACS ? 1 : call->threads;
     sn_parallel_for(threads, p->chunks * p->splits, chunk_task, &run);
+    if (p->direct) return;
     threads = p->chunks * p->dw_floats * 4 < SN_SMALL_BYTES ? 1 : call->threads;
     sn_parallel_for(threads, sn_ceil_div(p->kernel_h * p->kernel_w * p->group_in, REDUCE_ROWS), reduce_task, &run);
 }
