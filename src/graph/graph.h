@@ -195,7 +195,7 @@ const sn_node *sn_autodiff_node(const sn_autodiff *ad, sn_id id);
  * norm with the scale or sum behind it (join_norms.c).  For training and inference; drops what became dead. */
 senet_status sn_graph_fuse(const sn_graph *graph, sn_graph **fused);
 /* For inference: folds batch norm with running statistics, and constant factors, into the convolution (factors also into the
- * gate) before it, then joins activation and residual sum. */
+ * gate) before it, then joins activation and residual sum; a ReLU behind a concatenation joins its parts. */
 senet_status sn_graph_fold_batch_norm(const sn_graph *graph, sn_graph **folded);
 /* For inference, after that (moves.c): passes over memory that a convolution can do as it reads or writes become part of it.  A scale joins
  * the depthwise convolution behind it, a channel shuffle the convolution before it, as far as there are kernels for it where maps

@@ -1,20 +1,27 @@
 /* passes.c - the joins of graph.h: activations, sums, scales, and, for inference, batch norm and factors. */
 #include "graph/rewrite.h"
 
-/* An activation joins the op before it, if that op can apply it and applies none yet. */
+/* Gives an op that can apply the activation, and applies none yet, attributes with it. */
+static bool activate(const sn_node *node, sn_activation kind, sn_attrs *attrs)
+{
+    *attrs = node->attrs;
+    sn_activation *slot = NULL;
+    if (node->op == SN_OP_conv2d) slot = &attrs->u.conv.activation;
+    if (node->op == SN_OP_bn_apply && kind == SN_RELU) slot = &attrs->u.norm.activation;
+    if ((node->op == SN_OP_add || node->op == SN_OP_scale_add) && kind == SN_RELU) slot = &attrs->u.activation.kind;
+    if (!slot || *slot != SN_IDENTITY) return false;
+    *slot = kind;
+    return true;
+}
+
+/* An activation joins the op before it. */
 static senet_status join_activation(sn_rewrite *rw, const sn_node *node, bool *done, sn_id *made)
 {
-    sn_activation kind = node->attrs.u.activation.kind;
     sn_id old = node->inputs[0];
     if (rw->uses[old] != 1) return SENET_OK;
     const sn_node before = rw->to->nodes[rw->map[old]];
-    sn_attrs attrs = before.attrs;
-    sn_activation *slot = NULL;
-    if (before.op == SN_OP_conv2d) slot = &attrs.u.conv.activation;
-    if (before.op == SN_OP_bn_apply && kind == SN_RELU) slot = &attrs.u.norm.activation;
-    if ((before.op == SN_OP_add || before.op == SN_OP_scale_add) && kind == SN_RELU) slot = &attrs.u.activation.kind;
-    if (!slot || *slot != SN_IDENTITY) return SENET_OK;
-    *slot = kind;
+    sn_attrs attrs;
+    if (!activate(&before, node->attrs.u.activation.kind, &attrs)) return SENET_OK;
     *done = true;
     return sn_rewrite_append(rw, node, before.op, before.inputs, before.inputs_count, &attrs, made);
 }
@@ -147,12 +154,52 @@ static senet_status join_multiply(sn_rewrite *rw, const sn_node *node, bool *don
     return SENET_OK;
 }
 
+/* Whether every value of the node is known to be at least 0, or NaN. */
+static bool is_never_negative(const sn_graph *graph, sn_id id)
+{
+    const sn_node *node = &graph->nodes[id];
+    while (node->op == SN_OP_pool2d) node = &graph->nodes[node->inputs[0]];
+    switch (node->op) {
+    case SN_OP_conv2d: return node->attrs.u.conv.activation == SN_RELU;
+    case SN_OP_add:
+    case SN_OP_scale_add:
+    case SN_OP_activation: return node->attrs.u.activation.kind == SN_RELU;
+    default: return false;
+    }
+}
+
+/* relu(concat(x, ...)): the ReLU joins those parts that can apply it, where all others are never negative. */
+static senet_status join_parts(sn_rewrite *rw, const sn_node *node, bool *done, sn_id *made)
+{
+    const sn_node *found = sn_rewrite_absorbable(rw, node, 0, SN_OP_concat);
+    if (!found || node->attrs.u.activation.kind != SN_RELU) return SENET_OK;
+    const sn_node *old = &rw->from->nodes[node->inputs[0]], concat = *found;
+    sn_attrs attrs[SN_MAX_INPUTS];
+    bool joins[SN_MAX_INPUTS];
+    for (int k = 0; k < concat.inputs_count; k++) {
+        joins[k] = rw->uses[old->inputs[k]] == 1 && activate(&rw->to->nodes[concat.inputs[k]], SN_RELU, &attrs[k]);
+        if (!joins[k] && !is_never_negative(rw->to, concat.inputs[k])) return SENET_OK;
+    }
+    sn_id inputs[SN_MAX_INPUTS];
+    for (int k = 0; k < concat.inputs_count; k++) {
+        const sn_node part = rw->to->nodes[inputs[k] = concat.inputs[k]];
+        if (joins[k])
+            SN_RETURN_IF_FAILED(sn_rewrite_append(rw, &rw->from->nodes[old->inputs[k]], part.op, part.inputs, part.inputs_count,
+                                                  &attrs[k], &inputs[k]));
+    }
+    *done = true;
+    return sn_rewrite_append(rw, node, SN_OP_concat, inputs, concat.inputs_count, &concat.attrs, made);
+}
+
 static senet_status visit_fold(sn_rewrite *rw, sn_id id, bool *done, sn_id *made)
 {
     const sn_node *node = &rw->from->nodes[id];
     if (node->op == SN_OP_multiply) return join_multiply(rw, node, done, made);
     if (node->op == SN_OP_bn_apply) return join_batch_norm(rw, node, done, made);
-    if (node->op == SN_OP_activation) return join_activation(rw, node, done, made);
+    if (node->op == SN_OP_activation) {
+        SN_RETURN_IF_FAILED(join_activation(rw, node, done, made));
+        return *done ? SENET_OK : join_parts(rw, node, done, made);
+    }
     if (node->op != SN_OP_add) return SENET_OK;
     SN_RETURN_IF_FAILED(join_scale_add(rw, node, done, made));
     return *done ? SENET_OK : join_residual(rw, node, done, made);

@@ -1,4 +1,4 @@
-/* sn_graph_join_moves: the joined networks compute the same, without the passes over memory that were to vanish. */
+/* sn_graph_fold_batch_norm and sn_graph_join_moves: the joined networks compute the same, without the passes over memory that were to vanish. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -111,6 +111,29 @@ static void shuffles_join_convolutions(void **state)
     check_network("shufflenet_g3", SN_OP_channel_shuffle, 0);
 }
 
+/* Behind a concatenation of pools of what is never negative and of what can apply a ReLU itself. */
+static void relus_join_the_parts_of_concatenations(void **state)
+{
+    (void)state;
+    check_network("shufflenet_g3", SN_OP_activation, 0);
+    check_network("se_shufflenet_g3", SN_OP_activation, 0);
+}
+
+/* A part that somebody else needs without its ReLU. */
+static void parts_that_are_asked_for_stay(void **state)
+{
+    (void)state;
+    sn_graph *plain = network("se_shufflenet_g3");
+    sn_id part = sn_graph_find_node(plain, "stage3.0.se");
+    assert_int_equal(plain->nodes[part].op, SN_OP_scale_add);
+    assert_int_equal(sn_graph_add_output(plain, "tap", part), SENET_OK);
+    sn_graph *joined = folded(plain);
+    assert_int_equal(count_maps(joined, SN_OP_activation), 1);
+    assert_int_equal(joined->nodes[sn_graph_find_output(joined, "tap")].attrs.u.activation.kind, SN_IDENTITY);
+    sn_graph_destroy(plain);
+    sn_graph_destroy(joined);
+}
+
 /* A scaled map that somebody else needs too is written. */
 static void what_is_asked_for_stays(void **state)
 {
@@ -131,6 +154,8 @@ int main(void)
         cmocka_unit_test(gates_join_depthwise_convolutions),
         cmocka_unit_test(shuffles_join_convolutions),
         cmocka_unit_test(what_is_asked_for_stays),
+        cmocka_unit_test(relus_join_the_parts_of_concatenations),
+        cmocka_unit_test(parts_that_are_asked_for_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
