@@ -9,7 +9,7 @@ static const double NORM_MOMENTUM = 0.1; /* share of the new batch in the runnin
 
 void sn_builder_start(sn_builder *b, sn_graph *graph, sn_mode mode)
 {
-    *b = (sn_builder){.graph = graph, .mode = mode, .epsilon = 1e-5f, .shake = SN_NONE, .keys = SN_NONE};
+    *b = (sn_builder){.graph = graph, .mode = mode, .epsilon = 1e-5, .shake = SN_NONE, .keys = SN_NONE};
 }
 
 static void fail_long_name(sn_builder *b, const char *start)

@@ -33,7 +33,7 @@ typedef struct sn_builder {
     sn_graph *graph;
     sn_mode mode;
     senet_status status;               /* of the first call that failed */
-    float epsilon;                     /* of batch norms; 1e-5 unless a network changes it */
+    double epsilon;                    /* of batch norms; 1e-5 unless a network changes it */
     bool in_se;                        /* parameters made now belong to an SE block */
     char scope[SN_BUILDER_NAME_BYTES]; /* "layer1.0." in front of every name */
     sn_id shake, keys;                 /* the inputs of Shake units and of dropout; SN_NONE: not there */
@@ -88,7 +88,7 @@ sn_id sn_build_linear(sn_builder *b, sn_id x, const char *name, int64_t out);
  * ---- */
 typedef struct sn_norm_layer {
     const char *name;
-    float epsilon;
+    double epsilon;
     sn_id gamma, beta, mean, variance;
 } sn_norm_layer;
 

@@ -72,7 +72,7 @@ typedef struct sn_pool_attrs {
 } sn_pool_attrs;
 
 typedef struct sn_norm_attrs {
-    float epsilon;
+    double epsilon;
     double momentum;          /* share of the new batch in the running statistics (0.1) */
     int64_t count;            /* bn_update: elements behind each mean, N H W, for the unbiased variance */
     sn_activation activation; /* SN_IDENTITY or SN_RELU */

@@ -34,7 +34,7 @@ typedef struct recomputing {
 /* Whether the node's output is as large as a map: vectors cost nothing to keep. */
 static bool is_map(const sn_node *node)
 {
-    bool statistics = node->op == SN_OP_bn_stats || node->op == SN_OP_bn_pack;
+    bool statistics = node->op == SN_OP_bn_stats || node->op == SN_OP_bn_pack || node->op == SN_OP_bn_affine;
     bool source = node->op == SN_OP_param || node->op == SN_OP_input;
     return !statistics && !source && node->shape.h * node->shape.w > 1;
 }

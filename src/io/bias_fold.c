@@ -59,7 +59,7 @@ int sn_running_mean_behind(const sn_graph *graph, int weight)
     return mean_of_stats(graph, graph->nodes[norm].inputs[BN_STATS_INPUT]);
 }
 
-float sn_weights_bn_epsilon(const sn_graph *graph)
+double sn_weights_bn_epsilon(const sn_graph *graph)
 {
     for (size_t n = 0; n < graph->nodes_count; n++) {
         sn_op_kind op = graph->nodes[n].op;

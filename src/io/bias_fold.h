@@ -10,6 +10,6 @@
 int sn_running_mean_behind(const sn_graph *graph, int weight);
 
 /* Epsilon of the graph's batch norms; 0 when it has none. */
-float sn_weights_bn_epsilon(const sn_graph *graph);
+double sn_weights_bn_epsilon(const sn_graph *graph);
 
 #endif

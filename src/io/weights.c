@@ -195,7 +195,7 @@ static senet_status check_param(loader *l, size_t index)
 static senet_status check_epsilon(const loader *l)
 {
     const char *text = sn_tensors_metadata(l->file, "bn_eps");
-    double stated, ours = (double)sn_weights_bn_epsilon(l->graph);
+    double stated, ours = sn_weights_bn_epsilon(l->graph);
     if (!text || ours == 0) return SENET_OK;
     if (!sn_parse_double(text, &stated))
         return sn_fail(SENET_BAD_DATA, "%s: metadata 'bn_eps' is '%.100s', not a number", l->path, text);

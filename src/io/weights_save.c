@@ -90,7 +90,7 @@ static senet_status make_metadata(entry_list *list, const sn_graph *graph, const
 {
     SN_RETURN_IF_FAILED(add_entry(list, "format", "pt"));
     if (info) SN_RETURN_IF_FAILED(add_info(list, info));
-    float epsilon = sn_weights_bn_epsilon(graph);
+    float epsilon = (float)sn_weights_bn_epsilon(graph);
     if (epsilon > 0) SN_RETURN_IF_FAILED(add_numbers(list, "bn_eps", &epsilon, 1));
     for (size_t i = 0; i < extra_count; i++) SN_RETURN_IF_FAILED(add_entry(list, extra[i].key, extra[i].value));
     return SENET_OK;

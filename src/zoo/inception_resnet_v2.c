@@ -173,7 +173,7 @@ static sn_id build(sn_builder *b, const sn_spec *spec, sn_id x)
          {.out = 288, .kernel = 3},
          {.out = 320, .kernel = 3, .stride = 2, .padding = SN_PADDING_NONE}},
     };
-    b->epsilon = 1e-3f;
+    b->epsilon = 1e-3;
     x = build_mixed_5b(b, build_stem(b, x));
     x = build_units(b, spec, x, "repeat", &unit_a, 10);
     x = build_reduction(b, x, "mixed_6a", mixed_6a, 2);

@@ -144,7 +144,7 @@ static void the_affine_rows_scale_and_shift(void **state)
     (void)state;
     check_reference(&(reference_case){.name = "bn_affine",
                                       .op = SN_OP_bn_affine,
-                                      .attrs.u.norm.epsilon = 1e-3f,
+                                      .attrs.u.norm.epsilon = 1e-3,
                                       .inputs_count = 3,
                                       .inputs = {INPUT_STATS, INPUT_VECTOR, INPUT_VECTOR},
                                       .output = STATS,
@@ -157,7 +157,7 @@ static void application_scales_shifts_and_cuts(void **state)
     for (int kind = SN_IDENTITY; kind <= SN_RELU; kind++)
         check_reference(&(reference_case){.name = kind ? "bn_apply, ReLU" : "bn_apply",
                                           .op = SN_OP_bn_apply,
-                                          .attrs.u.norm = {.epsilon = 1e-3f, .activation = (sn_activation)kind},
+                                          .attrs.u.norm = {.epsilon = 1e-3, .activation = (sn_activation)kind},
                                           .inputs_count = 4,
                                           .inputs = {INPUT_X, INPUT_STATS, INPUT_VECTOR, INPUT_VECTOR},
                                           .output = X,
@@ -202,7 +202,7 @@ static void gradients_follow_the_formulas(void **state)
     for (int kind = SN_IDENTITY; kind <= SN_RELU; kind++) {
         reference_case c = {.name = "bn_grad_sums",
                             .op = SN_OP_bn_grad_sums,
-                            .attrs.u.norm = {.epsilon = 1e-3f, .activation = (sn_activation)kind},
+                            .attrs.u.norm = {.epsilon = 1e-3, .activation = (sn_activation)kind},
                             .inputs_count = 5,
                             .inputs = {INPUT_X, INPUT_X, INPUT_STATS, INPUT_VECTOR, INPUT_VECTOR},
                             .output = STATS,
@@ -242,7 +242,7 @@ static void folded_bias(const reference_case *c, const void *const *inputs, doub
 static void folding_moves_the_norm_into_the_convolution(void **state)
 {
     (void)state;
-    sn_attrs attrs = {.u.norm.epsilon = 1e-3f};
+    sn_attrs attrs = {.u.norm.epsilon = 1e-3};
     check_reference(&(reference_case){.name = "bn_fold_weight",
                                       .op = SN_OP_bn_fold_weight,
                                       .attrs = attrs,

@@ -72,7 +72,7 @@ static void norm_ranges(vector_case *c, int stats)
     range_of(c, stats, 0.2, 0.8);
     range_of(c, stats + 1, -1, 1.5);
     range_of(c, stats + 2, -0.5, 0.5);
-    c->call.node.attrs.u.norm.epsilon = 1e-5f;
+    c->call.node.attrs.u.norm.epsilon = 1e-5;
 }
 
 static void batch_norm_is_applied(void **state)

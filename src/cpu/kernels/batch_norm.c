@@ -84,7 +84,7 @@ static void fill_scale_and_shift(const sn_kernel_call *call, int stats_input, in
     int64_t channels = call->input_nodes[stats_input]->shape.c;
     const float *stats = call->inputs[stats_input], *gamma = call->inputs[stats_input + 1],
                 *beta = call->inputs[stats_input + 2];
-    double epsilon = (double)call->node->attrs.u.norm.epsilon;
+    double epsilon = call->node->attrs.u.norm.epsilon;
     for (int64_t c = 0; c < channels; c++) {
         double scale = (double)gamma[c] / sqrt((double)stats[channels + c] + epsilon);
         rows[SCALE * padded + c] = (float)scale;
@@ -255,7 +255,7 @@ static void run_bn_grad_sums(const sn_kernel_call *call)
     memcpy(coefficients + MEAN * run.padded, stats, (size_t)run.channels * sizeof(float));
     run.coefficients = coefficients;
     for_tasks(call, &run, grad_sums_task);
-    double epsilon = (double)call->node->attrs.u.norm.epsilon;
+    double epsilon = call->node->attrs.u.norm.epsilon;
     for (int64_t t = 1; t < run.tasks; t++)
         for (int64_t c = 0; c < 2 * run.padded; c++) run.totals[c] += run.totals[t * 2 * run.padded + c];
     for (int64_t c = 0; c < run.channels; c++) {
@@ -330,7 +330,7 @@ static void run_bn_grad_input(const sn_kernel_call *call)
     run.dy = call->inputs[0];
     run.constant = sums == NULL;
     fill_scale_and_shift(call, 2, run.padded, rows);
-    double epsilon = (double)call->node->attrs.u.norm.epsilon, count = (double)run.pixels;
+    double epsilon = call->node->attrs.u.norm.epsilon, count = (double)run.pixels;
     for (int64_t c = 0; c < run.channels && sums; c++) {
         double scale = (double)rows[SCALE * run.padded + c];
         rows[MEAN * run.padded + c] = stats[c];

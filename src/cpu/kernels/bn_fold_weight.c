@@ -37,7 +37,7 @@ static void run(const sn_kernel_call *call)
     const float *variance = (const float *)call->inputs[1] + w.c, *gamma = call->inputs[2];
     float *scale = call->scratch;
     for (int64_t c = 0; c < w.c; c++)
-        scale[c] = (float)((double)gamma[c] / sqrt((double)variance[c] + (double)call->node->attrs.u.norm.epsilon));
+        scale[c] = (float)((double)gamma[c] / sqrt((double)variance[c] + call->node->attrs.u.norm.epsilon));
     fold_run run = {.weight = call->inputs[0], .scale = scale, .out = call->output, .rows = w.n * w.h * w.w, .channels = w.c,
                     .rows_each = pixels_in(TASK_FLOATS, w.c)};
     int threads = sn_shape_elements(w) * 4 < SN_SMALL_BYTES ? 1 : call->threads;

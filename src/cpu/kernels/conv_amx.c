@@ -344,9 +344,9 @@ static void run(const sn_kernel_call *call)
     const tiled_plan *p = &run.plan;
     run.end = (tiled_end){.out = call->output, .narrow = call->node->dtype == SN_STORED, .pixel = p->out_step * p->out_c,
                           .clamp = clamp_of(SN_IDENTITY)};
+    run.end.residual = call_stored(call, 3);
     if (call->node->op == SN_OP_conv2d) {
         run.bias = call_input(call, 2);
-        run.end.residual = call_stored(call, 3);
         run.end.activation = call->node->attrs.u.conv.activation;
         if (clamp_is(run.end.activation)) run.end.clamp = clamp_of(run.end.activation);
     }

@@ -88,7 +88,7 @@ REF_KERNEL(bn_update, .run = REF(bn_update));
 
 static real REF(inverse_deviation)(const sn_kernel_call *call, real variance)
 {
-    return (real)(1 / sqrt((double)variance + (double)call->node->attrs.u.norm.epsilon));
+    return (real)(1 / sqrt((double)variance + call->node->attrs.u.norm.epsilon));
 }
 
 static void REF(bn_apply_pixels)(const sn_kernel_call *call, int64_t begin, int64_t end)
@@ -126,7 +126,7 @@ static void REF(bn_affine)(const sn_kernel_call *call)
     const real *stats = call->inputs[0], *gamma = call->inputs[1], *beta = call->inputs[2];
     real *scale = call->output, *shift = scale + channels;
     for (int64_t c = 0; c < channels; c++) {
-        double exact = (double)gamma[c] / sqrt((double)stats[channels + c] + (double)call->node->attrs.u.norm.epsilon);
+        double exact = (double)gamma[c] / sqrt((double)stats[channels + c] + call->node->attrs.u.norm.epsilon);
         scale[c] = (real)exact;
         shift[c] = (real)((double)beta[c] - (double)stats[c] * exact);
     }
