@@ -7,8 +7,8 @@
  * permuted input, made once, serves all outputs that it reaches: up to nine.  (A permutation costs as much as an FMA, so this
  * reuse sets the speed.)
  *
- * A task copies the input of a band of rows, one block at a time, as floats between rows and columns of zeros: no border code, and no
- * two rows in one cache set.  Tiles that hang over the band compute what is not stored.  A block's channels are a few bytes of every
+ * A task copies the input of a band of rows, one block at a time, or one vector where blocks have fewer inputs and share it, as floats
+ * between rows and columns of zeros: no border code, and no two rows in one cache set.  Tiles that hang over the band compute what is not stored.  A block's channels are a few bytes of every
  * pixel, which the processor does not foresee: a tile fetches, a row a step, its outputs and its share of the input copied next.
  * Backward-data is the convolution with inputs and outputs exchanged and the kernel turned by 180 degrees.
  * Every output is one sum in a fixed order (input of the group, row, column), so neither bands nor threads change the bits.
@@ -30,7 +30,7 @@ typedef struct grouped_plan {
     int64_t group_in, group_out; /* channels of a group */
     grouped_kind kind;
     int64_t block_in, blocks;    /* input channels of a block */
-    int64_t pixel;               /* floats of a copied pixel */
+    int64_t copy_in, pixel;      /* input channels, and floats, of a copied pixel */
     int64_t band_rows, bands, blocks_each, splits;
     int64_t buffer_rows, buffer_cols, buffer_floats;
 } grouped_plan;
@@ -46,7 +46,8 @@ static grouped_plan plan_of(const sn_kernel_call *call)
     p.kind = grouped_kind_of(p.group_in, p.group_out, p.out.c);
     p.blocks = sn_ceil_div(p.out.c, VF);
     p.block_in = p.kind == GROUPED_BROADCAST ? p.group_in : p.in.c / p.blocks;
-    p.pixel = p.kind == GROUPED_BROADCAST ? p.block_in : p.kind == GROUPED_ONE_VECTOR ? VF : 2 * VF;
+    p.copy_in = VF % p.block_in == 0 && p.in.c % VF == 0 ? VF : p.block_in;
+    p.pixel = p.kind == GROUPED_BROADCAST ? p.copy_in : p.kind == GROUPED_ONE_VECTOR ? VF : 2 * VF;
     /* whole tiles, and one column more, since a tile of stride 2 reads past its last tap */
     p.buffer_cols = sn_ceil_div(p.out.w, TILE_PIXELS) * TILE_PIXELS * p.stride + 2;
     p.band_rows = sn_max64(TILE_ROWS, (BAND_FLOATS / (p.buffer_cols * p.pixel) - 2) / p.stride / TILE_ROWS * TILE_ROWS);
@@ -188,10 +189,10 @@ typedef struct grouped_run {
     stored *out;
     float *scratch;
     clamp clamp;
-    int32_t lanes[VF * VF]; /* unused where inputs are broadcast */
+    int32_t lanes[VF * VF]; /* [block of a copy][input of a group][VF]; unused where inputs are broadcast */
 } grouped_run;
 
-/* Copies the block's channels, which begin at `image`, of the input pixels behind the band of output rows from row0 on. */
+/* Copies the channels of a copy, which begin at `image`, of the input pixels behind the band of output rows from row0 on. */
 static void copy_band(const grouped_plan *p, const stored *image, float *buffer, int64_t row0)
 {
     int64_t before = sn_max64(0, p->left), inside = sn_max64(0, sn_min64(p->buffer_cols - before, p->in.w));
@@ -205,10 +206,10 @@ static void copy_band(const grouped_plan *p, const stored *image, float *buffer,
         const stored *from = image + in_row * p->in.w * p->in.c;
         clear_floats(to, before * p->pixel);
         to += before * p->pixel;
-        if (p->block_in == VF)
+        if (p->copy_in == VF)
             for (int64_t i = 0; i < inside; i++) vf_store(to + i * VF, vs_load(from + i * p->in.c));
         else
-            for (int64_t i = 0; i < inside; i++) widen_values(to + i * p->pixel, from + i * p->in.c, p->block_in);
+            for (int64_t i = 0; i < inside; i++) widen_values(to + i * p->pixel, from + i * p->in.c, p->copy_in);
         clear_floats(to + inside * p->pixel, (p->buffer_cols - before - inside) * p->pixel);
     }
 }
@@ -216,7 +217,10 @@ static void copy_band(const grouped_plan *p, const stored *image, float *buffer,
 /* The first channel of a block's inputs. */
 static int64_t first_input(const grouped_plan *p, int64_t block) { return block * VF / p->group_out * p->group_in; }
 
-/* Lets a tile fetch the input behind the outputs from (row, col) on, as far as it exists; image: at the block's first input. */
+/* The first channel of what is copied for it. */
+static int64_t first_copied(const grouped_plan *p, int64_t block) { return first_input(p, block) / p->copy_in * p->copy_in; }
+
+/* Lets a tile fetch the input behind the outputs from (row, col) on, as far as it exists; image: at the first channel of a copy. */
 static void set_fetch(const grouped_plan *p, grouped_tile *t, const stored *image, int64_t row, int64_t col)
 {
     int64_t in_row = sn_max64(0, row * p->stride - p->top + 2), in_col = sn_max64(0, col * p->stride - p->left);
@@ -235,23 +239,33 @@ static void grouped_task(void *context, int64_t index, int worker)
     int64_t copied = -1; /* the first channel of what the band holds: several blocks may see the same inputs */
     const stored *in = run->in + image * p->in.h * p->in.w * p->in.c;
     for (int64_t block = first; block < last; block++) {
-        int64_t channel = first_input(p, block), next = first_input(p, block + 1 < last ? block + 1 : first);
+        int64_t channel = first_copied(p, block), next = first_copied(p, block + 1 < last ? block + 1 : first);
+        int64_t within = first_input(p, block) - channel;
         int64_t next_row = block + 1 < last ? 0 : p->band_rows; /* behind the last block comes the next band */
         if (channel != copied) copy_band(p, in + channel, band, row0);
         copied = channel;
         grouped_tile t = {.x_row = p->buffer_cols * p->pixel, .x_pixel = p->pixel, .w = run->packed + block * p->group_in * TAPS * VF,
-                          .lanes = run->lanes, .inputs = p->group_in, .clamp = run->clamp, .y_row = p->out.w * p->out.c,
+                          .lanes = run->lanes + within / p->block_in * p->group_in * VF, .inputs = p->group_in, .clamp = run->clamp, .y_row = p->out.w * p->out.c,
                           .y_pixel = p->out.c, .fetch_row = p->in.w * p->in.c, .fetch_pixel = p->in.c};
         if (run->bias) t.bias = vf_load(run->bias + block * VF);
         for (int64_t row = row0; row < row1; row += TILE_ROWS)
             for (int64_t col = 0; col < p->out.w; col += TILE_PIXELS) {
                 t.x = band + (row - row0) * p->stride * t.x_row + col * p->stride * p->pixel;
+                if (p->kind == GROUPED_BROADCAST) t.x += within;
                 t.y = run->out + ((image * p->out.h + row) * p->out.w + col) * p->out.c + block * VF;
                 t.rows = row1 - row;
                 t.cols = p->out.w - col;
-                set_fetch(p, &t, in + next, row + next_row, col);
+                if (next != channel || next_row > 0) set_fetch(p, &t, in + next, row + next_row, col);
                 tiles[p->kind][p->stride - 1](&t);
             }
+    }
+}
+
+static void set_lanes(const grouped_plan *p, int32_t *lanes)
+{
+    for (int64_t within = 0; within < p->copy_in; within += p->block_in) {
+        grouped_lanes(lanes, p->group_in, p->group_out);
+        for (int64_t i = 0; i < p->group_in * VF; i++) *lanes++ += (int32_t)within;
     }
 }
 
@@ -261,7 +275,7 @@ static void run(const sn_kernel_call *call)
                        .scratch = call->scratch, .clamp = clamp_of(call->node->attrs.u.conv.activation)};
     const grouped_plan *p = &run.plan;
     if (call->node->op == SN_OP_conv2d) run.bias = call_input(call, 2);
-    if (p->kind != GROUPED_BROADCAST) grouped_lanes(run.lanes, p->group_in, p->group_out);
+    if (p->kind != GROUPED_BROADCAST) set_lanes(p, run.lanes);
     int threads = sn_shape_elements(p->out) * TAPS * p->group_in < SN_SMALL_MACS ? 1 : call->threads;
     sn_parallel_for(threads, p->out.n * p->bands * p->splits, grouped_task, &run);
 }

@@ -17,7 +17,7 @@ enum { TILE = 7 }; /* up to 21 sums, 3 weights and an input; maps of ImageNet ne
 #else
 enum { TILE = 4 };
 #endif
-enum { HALF = VF / 2, MOST_VECTORS = 3, PANEL_FLOATS = MOST_VECTORS * VF, FEWEST_BLOCKS = 16, BLOCK_TILES = 4 };
+enum { HALF = VF / 2, MOST_VECTORS = 3, PANEL_FLOATS = MOST_VECTORS * VF, FEWEST_BLOCKS = 16, BLOCK_TILES = 4, WEIGHTS_AHEAD = 1536 };
 
 typedef float half __attribute__((vector_size(4 * HALF), aligned(4), may_alias));
 
@@ -150,7 +150,10 @@ SN_INLINE vf whole_vector(half h)
             fetch += PIXELS;                                                                                         \
             vf weight[VECTORS];                                                                                      \
             half last = {0};                                                                                         \
-            SN_UNROLL for (int v = 0; v < VECTORS; v++) weight[v] = vf_load(w + v * VF);                             \
+            SN_UNROLL for (int v = 0; v < VECTORS; v++) {                                                            \
+                weight[v] = vf_load(w + v * VF);                                                                     \
+                __builtin_prefetch(w + v * VF + WEIGHTS_AHEAD);                                                      \
+            }                                                                                                        \
             if (HALVES) last = *(const half *)(w + VECTORS * VF);                                                    \
             SN_UNROLL for (int i = 0; i < PIXELS; i++) {                                                             \
                 vf x = spread((i < 5 ? x0 : x5) + i % 5 * pixel);                                                    \
