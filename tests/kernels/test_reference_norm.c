@@ -3,7 +3,7 @@
 
 static const sn_shape X = {3, 17, 23, 5}; /* 1173 elements a channel: three blocks of the fixed order */
 static const sn_shape STATS = {1, 1, 2, 5}, VECTOR = {1, 1, 1, 5};
-static const double EPSILON = 1e-3f;
+static const double EPSILON = 1e-3;
 
 #define INPUT_X                                                                                                        \
     {                                                                                                                  \
