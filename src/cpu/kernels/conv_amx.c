@@ -212,9 +212,11 @@ static tiled_layout lay_tiles(const tiled_run *run, const tiled_block *b, const 
     const tiled_plan *p = &run->plan;
     int64_t row_pixels = p->gathered ? phase->cols : p->row_pixels;
     int64_t spans = p->flat ? 1 : rows, span = p->flat ? (rows - 1) * row_pixels + phase->cols : phase->cols;
-    int64_t tiles = sn_ceil_div(span, TILE_ROWS), size = tiled_rows(span), pixel = p->gathered ? phase->steps * TILE_VALUES : p->step * p->in_c;
+    int64_t tiles = sn_ceil_div(span, TILE_ROWS), size = tiled_rows(span);
+    int64_t pixel = p->gathered ? phase->steps * TILE_VALUES : p->step * p->in_c;
     tiled_layout layout = {.rows = size, .cols = phase->cols, .pixels = row_pixels};
-    if (p->flat && row_pixels == phase->cols && p->out_step == 1) layout.cols = layout.pixels = span; /* all are stored, side by side */
+    if (p->flat && row_pixels == phase->cols && p->out_step == 1) /* all are stored, side by side */
+        layout.cols = layout.pixels = span;
     for (int64_t n = b->n0; n < b->n1; n++)
         for (int64_t s = 0; s < spans; s++) {
             const stored *x = p->gathered ? worker->gathered + (n - b->n0) * span * pixel
@@ -232,8 +234,8 @@ static tiled_layout lay_tiles(const tiled_run *run, const tiled_block *b, const 
 /* ---- a panel ---- */
 
 /* Stores the pixels of a tile, row by row. */
-static void finish_tile(const tiled_run *run, const tiled_end *end, const tiled_block *b, const tiled_phase *phase, const tiled_layout *layout,
-                        const tiled_panel *panel, const tiled_tile *tile, const float *sums)
+static void finish_tile(const tiled_run *run, const tiled_end *end, const tiled_block *b, const tiled_phase *phase,
+                        const tiled_layout *layout, const tiled_panel *panel, const tiled_tile *tile, const float *sums)
 {
     const tiled_plan *p = &run->plan;
     vf squeeze[2] = {{0}};
@@ -241,7 +243,8 @@ static void finish_tile(const tiled_run *run, const tiled_end *end, const tiled_
     for (int64_t i = tile->skip; i < layout->rows;) {
         int64_t count = sn_min64(layout->rows - i, layout->cols - col);
         int64_t y = phase->row0 + (b->y0 + row) * p->out_step, x = phase->col0 + col * p->out_step;
-        if (count > 0) tiled_store(end, sums + i * TILED_PANEL, count, ((tile->image * p->out_h + y) * p->out_w + x) * p->out_c + panel->out, squeeze);
+        int64_t at = ((tile->image * p->out_h + y) * p->out_w + x) * p->out_c + panel->out;
+        if (count > 0) tiled_store(end, sums + i * TILED_PANEL, count, at, squeeze);
         i += sn_max64(count, 0) + layout->pixels - sn_max64(layout->cols, col);
         row++;
         col = 0;
@@ -253,7 +256,8 @@ static void finish_tile(const tiled_run *run, const tiled_end *end, const tiled_
 
 /* What pair `index` of `pairs` fetches: its share of the weights behind the panel's; the first panel's first pair, whose weights
  * nobody has fetched, those a few steps ahead. */
-static void look_ahead(tiled_product *product, const stored *w, int64_t steps, bool wide, bool first, bool last, int64_t index, int64_t pairs)
+static void look_ahead(tiled_product *product, const stored *w, int64_t steps, bool wide, bool first, bool last, int64_t index,
+                       int64_t pairs)
 {
     enum { LINES = 2 * RIGHT_VALUES * sizeof(stored) / 64, DISTANCE = 8 };
     product->ahead_lines = 0;
