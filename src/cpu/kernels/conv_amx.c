@@ -29,6 +29,7 @@ static bool is_map(sn_dtype dtype) { return dtype == SN_REAL || dtype == SN_STOR
 static bool groups_fit(const tiled_plan *p)
 {
     if (TILED_PANEL % p->group_out != 0 && p->group_out % TILED_PANEL != 0) return false;
+    if (p->panels > 1 && p->out_c % TILED_PANEL != 0) return false; /* the last one would see inputs that are not there */
     int64_t seen = sn_max64(1, TILED_PANEL / p->group_out) * p->group_in;
     return seen % TILE_VALUES == 0 || TILE_VALUES % seen == 0;
 }

@@ -93,8 +93,8 @@ static inline void tiled_plan_sum(tiled_plan *p)
     }
     p->panels = sn_ceil_div(p->out_c, TILED_PANEL);
     p->chunks = sn_ceil_div(p->in_c, TILE_VALUES);
-    if (p->groups > 1) /* those of the groups of 32 outputs */
-        p->chunks = sn_ceil_div(sn_max64(1, TILED_PANEL / p->group_out) * p->group_in, TILE_VALUES);
+    if (p->groups > 1) /* those of the groups of 32 outputs, or of fewer where there are no more */
+        p->chunks = sn_min64(p->chunks, sn_ceil_div(sn_max64(1, TILED_PANEL / p->group_out) * p->group_in, TILE_VALUES));
     p->steps = 0;
     for (int k = 0; k < p->phases_count; k++) {
         tiled_phase *phase = &p->phases[k];
