@@ -84,25 +84,35 @@ static senet_status infer_update(const sn_graph *graph, sn_node *node)
 const sn_op sn_op_bn_update = {.name = "bn_update", .fewest_inputs = 3, .most_inputs = 3, .infer = infer_update,
                                .effect = true};
 
+/* Inputs first and first+1, where there are any: gate and share of the gradient of a scale, of an image each. */
+static senet_status expect_scale(const sn_graph *graph, const sn_node *node, int first, sn_shape x)
+{
+    for (int k = first; k < first + 2; k++)
+        if (sn_input_of(graph, node, k)) SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, k, (sn_shape){x.n, 1, 1, x.c}));
+    return SENET_OK;
+}
+
 static senet_status infer_grad_sums(const sn_graph *graph, sn_node *node)
 {
     sn_shape x = sn_input_of(graph, node, 1)->shape;
     SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 0, x));
+    SN_RETURN_IF_FAILED(expect_scale(graph, node, 5, x));
     node->shape = stats_shape(x.c);
     return expect_norm(graph, node, 2, x.c);
 }
 
-const sn_op sn_op_bn_grad_sums = {.name = "bn_grad_sums", .fewest_inputs = 5, .most_inputs = 5,
+const sn_op sn_op_bn_grad_sums = {.name = "bn_grad_sums", .fewest_inputs = 5, .most_inputs = 7,
                                   .infer = infer_grad_sums};
 
 static senet_status infer_grad_input(const sn_graph *graph, sn_node *node)
 {
     SN_RETURN_IF_FAILED(sn_rule_same_as_second(graph, node));
+    SN_RETURN_IF_FAILED(expect_scale(graph, node, 6, node->shape));
     if (sn_input_of(graph, node, 5)) SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 5, stats_shape(node->shape.c)));
     return expect_norm(graph, node, 2, node->shape.c);
 }
 
-const sn_op sn_op_bn_grad_input = {.name = "bn_grad_input", .fewest_inputs = 5, .most_inputs = 6,
+const sn_op sn_op_bn_grad_input = {.name = "bn_grad_input", .fewest_inputs = 5, .most_inputs = 8,
                                    .infer = infer_grad_input, .in_place = 3u << 0};
 
 static senet_status infer_fold_weight(const sn_graph *graph, sn_node *node)

@@ -169,8 +169,15 @@ static double normalised(const reference_case *c, const void *const *inputs, int
 {
     const double *dy = inputs[0], *x = inputs[1], *stats = inputs[2], *gamma = inputs[3], *beta = inputs[4];
     int64_t channels = c->inputs[1].shape.c, k = i % channels;
-    double xhat = (x[i] - stats[k]) / deviation(stats, channels, k);
-    *passed = c->attrs.u.norm.activation == SN_RELU && gamma[k] * xhat + beta[k] <= 0 ? 0 : dy[i];
+    double xhat = (x[i] - stats[k]) / deviation(stats, channels, k), arrived = dy[i];
+    int gate = c->op == SN_OP_bn_grad_sums ? 5 : 6; /* and the share dz behind it */
+    if (inputs[gate]) {
+        sn_shape map = c->inputs[1].shape;
+        int64_t row = i / (map.h * map.w * channels) * channels + k;
+        arrived *= ((const double *)inputs[gate])[row];
+        if (inputs[gate + 1]) arrived += ((const double *)inputs[gate + 1])[row] / (double)(map.h * map.w);
+    }
+    *passed = c->attrs.u.norm.activation == SN_RELU && gamma[k] * xhat + beta[k] <= 0 ? 0 : arrived;
     return xhat;
 }
 
@@ -217,6 +224,24 @@ static void gradients_follow_the_formulas(void **state)
         check_reference(&c);
         c.name = "bn_grad_input, batch statistics";
         c.inputs[5] = (reference_input){.shape = STATS, .low = -500, .high = 500};
+        check_reference(&c);
+        sn_shape map = X;
+        reference_input row = {.shape = {map.n, 1, 1, map.c}};
+        c.inputs[0].low = 0.25, c.inputs[0].high = 1.5; /* sums that are large beside their roundings */
+        c.name = "bn_grad_input behind a scale";
+        c.inputs_count = 8;
+        c.inputs[6] = row;
+        check_reference(&c);
+        c.inputs[7] = row;
+        check_reference(&c);
+        c.name = "bn_grad_sums behind a scale";
+        c.op = SN_OP_bn_grad_sums;
+        c.output = STATS;
+        c.formula = gradient_sums;
+        c.inputs_count = 7;
+        c.inputs[5] = c.inputs[6] = row;
+        check_reference(&c);
+        c.inputs_count = 6;
         check_reference(&c);
     }
 }

@@ -129,6 +129,28 @@ static void batch_norm_gradients(void **state)
         }
 }
 
+/* Of dy s + dz / (H W), the gradient of a scale, which is not written. */
+static void batch_norm_gradients_behind_a_scale(void **state)
+{
+    (void)state;
+    FOR_MAPS(m)
+        for (int with = 0; with < 4; with++) { /* bit 0: a share dz, bit 1: constant statistics */
+            sn_shape stats = {1, 1, 2, m->c}, v = vector_of(m->c), none = {0}, row = pooled(m), share = with & 1 ? row : none;
+            double pixels = (double)(m->n * m->h * m->w);
+            vector_case c = make("bn_grad_sums", SN_OP_bn_grad_sums, stats, 7, (sn_shape[]){*m, *m, stats, v, v, row, share});
+            norm_ranges(&c, 2);
+            c.absolute = 8 * pixels; /* |dy s + dz| <= 2, |xhat| <= 4 */
+            check_both(&c, false, 3);
+            c = make("bn_grad_input", SN_OP_bn_grad_input, *m, 8,
+                     (sn_shape[]){*m, *m, stats, v, v, with & 2 ? none : stats, row, share});
+            norm_ranges(&c, 2);
+            range_of(&c, 5, -pixels, pixels);
+            c.absolute = 24; /* gamma / deviation < 3.4, times 2 + 1 + xhat of at most 4 */
+            c.in_place = 3;
+            check_both(&c, true, 3);
+        }
+}
+
 /* ---- elementwise ---- */
 
 static void activations_and_slopes(void **state)
@@ -360,6 +382,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statistics_are_robust),    cmocka_unit_test(sums_over_pixels),
         cmocka_unit_test(batch_norm_is_applied),    cmocka_unit_test(batch_norm_is_folded_into_weights), cmocka_unit_test(batch_norm_gradients),
+        cmocka_unit_test(batch_norm_gradients_behind_a_scale),
         cmocka_unit_test(activations_and_slopes),   cmocka_unit_test(sums_and_products),
         cmocka_unit_test(branches_are_mixed),       cmocka_unit_test(maps_are_converted),
         cmocka_unit_test(conversion_rounds_as_the_plain_one), cmocka_unit_test(squeeze_and_its_gradient),

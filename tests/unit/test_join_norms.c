@@ -84,12 +84,36 @@ static void the_squeeze_is_normalized_as_a_row(void **state)
     sn_graph_destroy(graph);
 }
 
+/* Nor is the gradient that a scale hands to the batch norm before it. */
+static void the_gradient_of_the_scale_is_not_written(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int written, scaled;
+    } expected[] = {{"cifar_resnet8", 0, 0}, {"se_cifar_resnet8", 0, 6}, {"se_cifar_resnet8:squeeze=max", 3, 0}, {"se_cifar_preresnet8", 3, 0}};
+    for (size_t k = 0; k < sizeof expected / sizeof expected[0]; k++) {
+        sn_graph *graph = training_graph(expected[k].name, NULL);
+        int written = 0, scaled = 0;
+        for (size_t i = 0; i < graph->nodes_count; i++) {
+            const sn_node *node = &graph->nodes[i];
+            written += node->op == SN_OP_scale_grad_input;
+            scaled += (node->op == SN_OP_bn_grad_sums && node->inputs_count == 7) || (node->op == SN_OP_bn_grad_input && node->inputs_count == 8);
+        }
+        if (written != expected[k].written || scaled != expected[k].scaled)
+            fail_msg("%s: %d gradients of scales are written, %d ops take theirs; expected %d and %d", expected[k].name, written, scaled,
+                     expected[k].written, expected[k].scaled);
+        sn_graph_destroy(graph);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_batch_norm_of_every_block_joins),
         cmocka_unit_test(what_an_output_names_is_written),
         cmocka_unit_test(the_squeeze_is_normalized_as_a_row),
+        cmocka_unit_test(the_gradient_of_the_scale_is_not_written),
     };
     return cmocka_run_group_tests_name("norms that join", tests, NULL, NULL);
 }

@@ -110,8 +110,8 @@ static size_t arena(const sn_spec *spec, int64_t batch, sn_recompute recompute)
 }
 
 /* The tensors of a residual network of n units need about the root of n of what they do: far below a third at 54 units.
- * Where only passes are computed again, what convolutions gave is left: three quarters, as the batch norm at a unit's end is not
- * written in either case. */
+ * Where only passes are computed again, what convolutions gave is left: up to five sixths, as the batch norm at a unit's end is
+ * not written in either case. */
 static void less_memory_is_planned(void **state)
 {
     (void)state;
@@ -122,7 +122,7 @@ static void less_memory_is_planned(void **state)
         expect_ok(models[i], sn_spec_parse(models[i], &spec));
         size_t none = arena(&spec, 16, SN_RECOMPUTE_NONE), cheap = arena(&spec, 16, SN_RECOMPUTE_CHEAP),
                full = arena(&spec, 16, SN_RECOMPUTE_FULL);
-        if (cheap > none / 10 * 8 || full > none / 3)
+        if (cheap > none / 20 * 17 || full > none / 3)
             fail_msg("%s: %zu bytes, %zu where passes are computed again, %zu where convolutions are", models[i], none,
                      cheap, full);
     }

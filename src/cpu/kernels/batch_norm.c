@@ -5,7 +5,7 @@
  *     bn_stats        reads T          (mean and squares of a block of 16 KB while it is in the L1 cache)
  *     bn_apply        reads T, writes T
  *     bn_grad_sums    reads 2 T
- *     bn_grad_input   reads 2 T, writes T
+ *     bn_grad_input   reads 2 T, writes T; both may make dy from the gradient of a scale as they read it
  *     channel_sum     reads T
  *
  * Sums are in single precision over blocks of some hundred pixels and in double above that; blocks and tasks follow from the
@@ -27,6 +27,9 @@ static const char *refuse(const sn_kernel_call *call)
     if (op == SN_OP_bn_stats || op == SN_OP_channel_sum) return storage_refusal(call, 1u << 0, SN_REAL);
     sn_activation activation = call->node->attrs.u.norm.activation;
     if (activation != SN_IDENTITY && activation != SN_RELU) return "activation other than ReLU";
+    int gate = op == SN_OP_bn_grad_input ? 6 : 5;
+    bool gated = call->node->inputs_count > gate && call->input_nodes[gate];
+    if (gated && activation != SN_IDENTITY) return "a gate behind an activation";
     if (op == SN_OP_bn_apply) return stored_refusal(call, 1u << 0);
     return storage_refusal(call, 1u << 0 | 1u << 1, op == SN_OP_bn_grad_sums ? SN_REAL : SN_STORED); /* dy, x */
 }
@@ -40,6 +43,9 @@ typedef struct norm_run {
     int64_t tasks, block;      /* block: pixels summed in single precision */
     bool relu, constant;       /* constant: the statistics do not depend on x */
     const float *coefficients; /* rows of `padded` floats */
+    const float *gate, *share; /* rows of an image: dy counts as dy gate + share / (H W); NULL: as it is, without share */
+    int64_t image_pixels;      /* that share such rows */
+    float *scaled;             /* of bn_grad_input with a gate: two rows a worker */
     double *totals;            /* per task: two rows of `padded` doubles */
     float *partial;            /* per worker: PARTIAL_ROWS rows of `padded` floats */
 } norm_run;
@@ -50,6 +56,7 @@ static norm_run run_of(const sn_kernel_call *call, int x_input)
     norm_run run = {.x = call->inputs[x_input], .out = call->output, .sums = call->output,
                     .pixels = x.n * x.h * x.w, .channels = x.c, .padded = padded_channels(x.c)};
     run.relu = call->node->op != SN_OP_channel_sum && call->node->attrs.u.norm.activation == SN_RELU;
+    run.image_pixels = x.h * x.w;
     run.block = pixels_in(BLOCK_FLOATS, x.c);
     run.pixels_each = pixels_in(TASK_FLOATS, x.c);
     return run;
@@ -222,6 +229,26 @@ SN_INLINE void body_grad_sums_relu(const vf *x, const vf *k, vf *sum)
     sum[1] += g * (x[0] - k[MEAN]);
 }
 
+/* dy gate + share / (H W); k: gate, share, mean */
+SN_INLINE void body_grad_sums_scaled(const vf *x, const vf *k, vf *sum)
+{
+    vf g = x[1] * k[0] + k[1] * k[PIXEL_COEFFICIENTS];
+    sum[0] += g;
+    sum[1] += g * (x[0] - k[MEAN]);
+}
+SN_INLINE void body_grad_sums_gated(const vf *x, const vf *k, vf *sum)
+{
+    vf g = x[1] * k[0];
+    sum[0] += g;
+    sum[1] += g * (x[0] - k[MEAN]);
+}
+
+/* Pixels from `pixel` of the tensor on that have the same rows, at most `most`. */
+static int64_t alike_pixels(const norm_run *run, int64_t pixel, int64_t most)
+{
+    return run->gate ? sn_min64(most, run->image_pixels - pixel % run->image_pixels) : most;
+}
+
 static void grad_sums_task(void *context, int64_t index, int worker)
 {
     const norm_run *run = context;
@@ -229,12 +256,20 @@ static void grad_sums_task(void *context, int64_t index, int worker)
     double *totals = run->totals + index * 2 * run->padded;
     memset(totals, 0, 2 * (size_t)run->padded * sizeof(double));
     pixel_rows task = task_rows(run, index, 3), rows = task;
-    for (int64_t pixel = 0; pixel < task.pixels; pixel += run->block) {
-        rows.pixels = sn_min64(run->block, task.pixels - pixel);
+    rows.constant[0] = 1.0f / (float)run->image_pixels;
+    for (int64_t pixel = 0; pixel < task.pixels; pixel += rows.pixels) {
+        int64_t first = index * run->pixels_each + pixel, image = first / run->image_pixels;
+        rows.pixels = alike_pixels(run, first, sn_min64(run->block, task.pixels - pixel));
         rows.in[0] = task.in[0] + pixel * run->channels;
         rows.in[1] = task.in[1] + pixel * run->channels;
         memset(partial, 0, 2 * (size_t)run->padded * sizeof(float));
-        if (run->relu)
+        if (run->gate) rows.coefficient[0] = rows.coefficient[1] = run->gate + image * run->channels;
+        if (run->share) rows.coefficient[1] = run->share + image * run->channels;
+        if (run->share)
+            pixel_sum(&rows, partial, run->padded, 2, 3, 2, body_grad_sums_scaled);
+        else if (run->gate)
+            pixel_sum(&rows, partial, run->padded, 2, 3, 2, body_grad_sums_gated);
+        else if (run->relu)
             pixel_sum(&rows, partial, run->padded, 2, 3, 2, body_grad_sums_relu);
         else
             pixel_sum(&rows, partial, run->padded, 2, 3, 2, body_grad_sums);
@@ -247,6 +282,8 @@ static void run_bn_grad_sums(const sn_kernel_call *call)
     norm_run run = run_of(call, 1);
     cut_sums(&run);
     run.dy = call->inputs[0];
+    run.gate = call_input(call, 5);
+    run.share = call_input(call, 6);
     run.totals = call->scratch;
     run.partial = (float *)(run.totals + run.tasks * 2 * run.padded);
     float *coefficients = run.partial + call->threads * PARTIAL_ROWS * run.padded;
@@ -306,10 +343,35 @@ SN_INLINE vf body_grad_input_relu(const vf *x, const vf *k)
 SN_INLINE vf body_grad_input_constant(const vf *x, const vf *k) { return x[1] * k[SCALE]; }
 SN_INLINE vf body_grad_input_constant_relu(const vf *x, const vf *k) { return open_gradient(x, k) * k[SCALE]; }
 
+/* Of dy gate + share / (H W): gate scale and share scale / (H W) + offset are rows of an image, in the places of SCALE and OFFSET. */
+static void scaled_grad_input_task(const norm_run *run, int64_t index, int worker)
+{
+    pixel_rows task = task_rows(run, index, PIXEL_COEFFICIENTS), rows = task;
+    const float *scale = task.coefficient[SCALE], *offset = task.coefficient[OFFSET];
+    float *scales = run->scaled + worker * 2 * run->padded, *offsets = scales + run->padded;
+    float part = 1.0f / (float)run->image_pixels;
+    rows.coefficient[SCALE] = scales;
+    rows.coefficient[OFFSET] = offsets;
+    for (int64_t pixel = 0; pixel < task.pixels; pixel += rows.pixels) {
+        int64_t first = index * run->pixels_each + pixel, at = first / run->image_pixels * run->channels;
+        rows.pixels = alike_pixels(run, first, task.pixels - pixel);
+        rows.in[0] = task.in[0] + pixel * run->channels;
+        rows.in[1] = task.in[1] + pixel * run->channels;
+        for (int64_t c = 0; c < run->channels; c++) {
+            scales[c] = run->gate[at + c] * scale[c];
+            offsets[c] = offset[c] + (run->share ? run->share[at + c] * part * scale[c] : 0);
+        }
+        pixel_map(&rows, run->out + first * run->channels, 2, PIXEL_COEFFICIENTS, body_grad_input);
+    }
+}
+
 static void grad_input_task(void *context, int64_t index, int worker)
 {
-    (void)worker;
     const norm_run *run = context;
+    if (run->gate) {
+        scaled_grad_input_task(run, index, worker);
+        return;
+    }
     pixel_rows rows = task_rows(run, index, PIXEL_COEFFICIENTS);
     stored *dx = run->out + index * run->pixels_each * run->channels;
     if (run->constant && run->relu)
@@ -322,6 +384,13 @@ static void grad_input_task(void *context, int64_t index, int worker)
         pixel_map(&rows, dx, 2, PIXEL_COEFFICIENTS, body_grad_input);
 }
 
+static size_t grad_input_scratch_bytes(const sn_kernel_call *call)
+{
+    bool gated = call->node->inputs_count > 6 && call->input_nodes[6];
+    size_t workers = gated ? 2 * (size_t)call->threads : 0;
+    return coefficients_scratch_bytes(call) + workers * (size_t)padded_channels(call->node->shape.c) * sizeof(float);
+}
+
 static void run_bn_grad_input(const sn_kernel_call *call)
 {
     norm_run run = run_of(call, 1);
@@ -329,7 +398,11 @@ static void run_bn_grad_input(const sn_kernel_call *call)
     float *rows = call->scratch;
     run.dy = call->inputs[0];
     run.constant = sums == NULL;
+    run.gate = call_input(call, 6);
+    run.share = call_input(call, 7);
+    run.scaled = rows + PIXEL_COEFFICIENTS * run.padded;
     fill_scale_and_shift(call, 2, run.padded, rows);
+    if (run.gate && !sums) memset(rows + MEAN * run.padded, 0, 3 * (size_t)run.padded * sizeof(float));
     double epsilon = call->node->attrs.u.norm.epsilon, count = (double)run.pixels;
     for (int64_t c = 0; c < run.channels && sums; c++) {
         double scale = (double)rows[SCALE * run.padded + c];
@@ -349,5 +422,5 @@ static void run_bn_grad_input(const sn_kernel_call *call)
 DEFINE_KERNEL(bn_stats, sums_scratch_bytes);
 DEFINE_KERNEL(bn_apply, coefficients_scratch_bytes);
 DEFINE_KERNEL(bn_grad_sums, sums_scratch_bytes);
-DEFINE_KERNEL(bn_grad_input, coefficients_scratch_bytes);
+DEFINE_KERNEL(bn_grad_input, grad_input_scratch_bytes);
 DEFINE_KERNEL(channel_sum, sums_scratch_bytes);

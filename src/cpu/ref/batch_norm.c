@@ -136,6 +136,16 @@ REF_KERNEL(bn_affine, .run = REF(bn_affine));
 
 /* ---- gradients ---- */
 
+/* Element c of pixel p of the gradient that arrives: dy, or, behind a scale whose gate is an input, dy s + dz / (H W). */
+static inline real REF(arrived)(const sn_kernel_call *call, int gate, int64_t p, int64_t c)
+{
+    sn_shape x = call->input_nodes[1]->shape;
+    const real *s = sn_ref_input(call, gate), *dz = sn_ref_input(call, gate + 1);
+    int64_t pixels = x.h * x.w, row = p / pixels * x.c + c;
+    real dy = ((const real *)call->inputs[0])[p * x.c + c];
+    return s ? dy * s[row] + (dz ? dz[row] / (real)pixels : 0) : dy;
+}
+
 /* What passes the activation: dy, or 0 where ReLU cut the output (the same arithmetic as bn_apply decides). */
 static inline real REF(passed)(sn_activation kind, real dy, real gamma, real xhat, real beta)
 {
@@ -147,12 +157,12 @@ static void REF(add_gradients)(const sn_kernel_call *call, const double *inverse
 {
     sn_activation kind = call->node->attrs.u.norm.activation;
     int64_t channels = call->node->shape.c;
-    const real *dy = call->inputs[0], *x = call->inputs[1], *stats = call->inputs[2];
+    const real *x = call->inputs[1], *stats = call->inputs[2];
     const real *gamma = call->inputs[3], *beta = call->inputs[4];
     for (int64_t p = begin; p < end; p++)
         for (int64_t c = 0; c < channels; c++) {
             real xhat = (x[p * channels + c] - stats[c]) * (real)inverse[c];
-            real g = REF(passed)(kind, dy[p * channels + c], gamma[c], xhat, beta[c]);
+            real g = REF(passed)(kind, REF(arrived)(call, 5, p, c), gamma[c], xhat, beta[c]);
             sums[c] += (double)g;
             sums[channels + c] += (double)g * (double)xhat;
         }
@@ -190,14 +200,14 @@ static void REF(bn_grad_input_pixels)(const sn_kernel_call *call, int64_t begin,
 {
     sn_activation kind = call->node->attrs.u.norm.activation;
     int64_t channels = call->node->shape.c;
-    const real *dy = call->inputs[0], *x = call->inputs[1], *stats = call->inputs[2];
+    const real *x = call->inputs[1], *stats = call->inputs[2];
     const real *gamma = call->inputs[3], *beta = call->inputs[4];
     const real *inverse = call->scratch, *mean_g = inverse + channels, *mean_gx = mean_g + channels;
     real *dx = call->output;
     for (int64_t p = begin; p < end; p++)
         for (int64_t c = 0; c < channels; c++) {
             real xhat = (x[p * channels + c] - stats[c]) * inverse[c];
-            real g = REF(passed)(kind, dy[p * channels + c], gamma[c], xhat, beta[c]);
+            real g = REF(passed)(kind, REF(arrived)(call, 6, p, c), gamma[c], xhat, beta[c]);
             dx[p * channels + c] = gamma[c] * inverse[c] * (g - mean_g[c] - xhat * mean_gx[c]);
         }
 }
