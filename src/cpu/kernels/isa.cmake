@@ -16,6 +16,12 @@ file(GLOB pairs_alone CONFIGURE_DEPENDS src/cpu/kernels/*_pairs.c)
 file(GLOB SENET_TILES_KERNELS CONFIGURE_DEPENDS src/cpu/kernels/*_amx.c)
 list(APPEND SENET_TILES_KERNELS src/cpu/kernels/level.c)
 
+# A sanitizer's checks between a product and its sum would decide, load by load, which of them join: there, none does.
+set(SENET_CONTRACT fast)
+if(SENET_SANITIZE)
+  set(SENET_CONTRACT off)
+endif()
+
 set(SENET_KERNEL_OBJECTS)
 function(senet_kernel_objects storage level floats)
   string(TOLOWER ${storage} stored)
@@ -27,8 +33,7 @@ function(senet_kernel_objects storage level floats)
   endif()
   target_include_directories(${target} PRIVATE include src)
   target_compile_definitions(${target} PRIVATE SN_ISA=${level} SN_ISA_${level}=1 SN_VECTOR_FLOATS=${floats} SN_STORED_${storage}=1)
-  # A sanitizer's checks between a product and its sum would decide, load by load, which of them join: there, none does.
-  target_compile_options(${target} PRIVATE -ffp-contract=$<IF:$<BOOL:${SENET_SANITIZE}>,off,fast> -Wno-psabi ${ARGN})
+  target_compile_options(${target} PRIVATE -ffp-contract=${SENET_CONTRACT} -Wno-psabi ${ARGN})
   set(SENET_KERNEL_OBJECTS ${SENET_KERNEL_OBJECTS} $<TARGET_OBJECTS:${target}> PARENT_SCOPE)
 endfunction()
 function(senet_isa_level level floats)
