@@ -12,6 +12,10 @@ typedef enum sn_isa { SN_ISA_BASELINE, SN_ISA_AVX2, SN_ISA_AVX512, SN_ISA_AVX512
 bool sn_cpu_has(sn_isa isa);
 /* The level in use: the highest that there is. */
 sn_isa sn_cpu_isa(void);
+/* The level whose kernels run on tensors of a type: the one in use, but on bf16 avx512 instead of avx512_bf16 where the
+ * processor is Intel's and the environment's SENET_ISA does not name the latter: its VDPBF16PS starts every other cycle, its FMA
+ * twice a cycle, so that values widened to fp32 are multiplied in two thirds of the time (docs/kernels.md). */
+sn_isa sn_cpu_isa_on(sn_dtype storage);
 const char *sn_cpu_isa_name(sn_isa isa);
 
 /* Measures what one core can do: floating point operations a second, two for a multiply-add; some ms.  0: not known. */

@@ -121,7 +121,8 @@ const sn_kernel *sn_cpu_choose(const sn_kernel_call *calls, int count, bool refe
     sn_op_kind op = calls->node->op;
     sn_dtype storage = storage_of(calls);
     const sn_kernel *chosen = plain_kernel(op, storage, calls->precision);
-    const sn_kernel *const *level = calls->precision == SN_FLOAT && !reference_only ? level_kernels(storage, sn_cpu_isa()) : NULL;
+    const sn_kernel *const *level = NULL;
+    if (calls->precision == SN_FLOAT && !reference_only) level = level_kernels(storage, sn_cpu_isa_on(storage));
     for (const sn_kernel *const *k = level; k && *k; k++)
         if ((*k)->op == op && !refusal_of(*k, calls, count)) {
             chosen = *k;

@@ -69,13 +69,20 @@ static bool available(sn_isa isa)
     }
 }
 
-/* The highest level that the environment allows: the one it names, if that is available. */
-static sn_isa cap(void)
+/* The level that the environment names, if that is available, or -1. */
+static int named(void)
 {
     const char *name = getenv("SENET_ISA");
     for (sn_isa isa = SN_ISA_BASELINE; name && isa <= highest; isa++)
-        if (strcmp(name, sn_cpu_isa_name(isa)) == 0 && available(isa)) return isa;
-    return highest;
+        if (strcmp(name, sn_cpu_isa_name(isa)) == 0 && available(isa)) return (int)isa;
+    return -1;
+}
+
+/* The highest level that the environment allows. */
+static sn_isa cap(void)
+{
+    int isa = named();
+    return isa >= 0 ? (sn_isa)isa : highest;
 }
 
 bool sn_cpu_has(sn_isa isa) { return isa <= cap() && available(isa); }
@@ -85,4 +92,14 @@ sn_isa sn_cpu_isa(void)
     for (sn_isa isa = cap(); isa > SN_ISA_BASELINE; isa--)
         if (available(isa)) return isa;
     return SN_ISA_BASELINE;
+}
+
+sn_isa sn_cpu_isa_on(sn_dtype storage)
+{
+    sn_isa isa = sn_cpu_isa();
+    if (isa != SN_ISA_AVX512_BF16 || storage != SN_BF16 || named() == (int)isa) return isa;
+#if defined(__x86_64__)
+    if (__builtin_cpu_is("intel")) return SN_ISA_AVX512;
+#endif
+    return isa;
 }

@@ -189,7 +189,7 @@ static int larger_first(const void *a, const void *b)
 }
 
 /* Gives every buffer its offset; `order` and `placed` have room for all. */
-static void place_buffers(planner *p, int32_t *order, int32_t *placed)
+static void place_buffers(planner *p, int32_t *order, buffer *placed)
 {
     size_t placed_count = 0;
     for (size_t i = 0; i < p->buffers_count; i++) order[i] = (int32_t)i;
@@ -197,20 +197,16 @@ static void place_buffers(planner *p, int32_t *order, int32_t *placed)
     qsort(order, p->buffers_count, sizeof *order, larger_first);
     for (size_t i = 0; i < p->buffers_count; i++) {
         buffer *b = &p->buffers[order[i]];
-        size_t at = 0, insert = placed_count;
+        size_t at = 0, insert;
         for (size_t k = 0; k < placed_count; k++) { /* placed is sorted by offset */
-            const buffer *other = &p->buffers[placed[k]];
+            const buffer *other = &placed[k];
             if (other->prepares != b->prepares || other->last < b->first || b->last < other->first) continue;
             if (other->offset >= at + b->bytes) break; /* the gap before it fits */
             if (other->offset + other->bytes > at) at = other->offset + other->bytes;
         }
         b->offset = at;
-        while (insert > 0 && p->buffers[placed[insert - 1]].offset > at) {
-            placed[insert] = placed[insert - 1];
-            insert--;
-        }
-        placed[insert] = order[i];
-        placed_count++;
+        for (insert = placed_count++; insert > 0 && placed[insert - 1].offset > at; insert--) placed[insert] = placed[insert - 1];
+        placed[insert] = *b;
         if (at + b->bytes > p->plan->arena_bytes) p->plan->arena_bytes = at + b->bytes;
     }
 }
@@ -221,9 +217,9 @@ senet_status sn_plan_create(const sn_graph *graph, sn_precision precision, const
     size_t n = graph->nodes_count;
     memset(plan, 0, sizeof *plan);
     planner p = {.graph = graph, .needs = needs, .precision = precision, .plan = plan};
-    int32_t *work = malloc((8 * n + 1) * sizeof *work);
+    int32_t *work = malloc((6 * n + 1) * sizeof *work);
     p.crosses = malloc(n + 1);
-    p.buffers = malloc((2 * n + 1) * sizeof *p.buffers);
+    p.buffers = malloc(2 * (2 * n + 1) * sizeof *p.buffers); /* and a copy of each, in the order of their offsets */
     plan->locations = calloc(n + 1, sizeof *plan->locations);
     plan->scratch_offsets = calloc(n + 1, sizeof *plan->scratch_offsets);
     if (!work || !p.crosses || !p.buffers || !plan->locations || !plan->scratch_offsets) {
@@ -233,13 +229,13 @@ senet_status sn_plan_create(const sn_graph *graph, sn_precision precision, const
     }
     p.last_use = work;
     p.buffer_of = work + n;
-    int32_t *scratch_of = work + 2 * n, *order = work + 3 * n, *placed = work + 5 * n;
-    p.segment = work + 7 * n;
+    int32_t *scratch_of = work + 2 * n, *order = work + 3 * n;
+    p.segment = work + 5 * n;
     locate(&p);
     find_last_uses(&p);
     find_segments(&p);
     make_buffers(&p, scratch_of);
-    place_buffers(&p, order, placed);
+    place_buffers(&p, order, p.buffers + 2 * n + 1);
     for (size_t i = 0; i < n; i++) {
         if (p.buffer_of[i] >= 0) plan->locations[i].offset = p.buffers[p.buffer_of[i]].offset;
         if (plan->locations[i].kind == SN_AT_INPUT || (plan->locations[i].kind == SN_AT_ARENA && p.crosses[i]))

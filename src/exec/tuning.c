@@ -136,7 +136,7 @@ void sn_tuning_close(sn_tuning *tuning)
 static int find_candidates(const sn_kernel_call *calls, int count, const sn_kernel *usual, const sn_kernel **found)
 {
     int candidates = 0;
-    const sn_kernel *const *all = sn_cpu_candidates_on(calls->node->op, usual->storage, calls->precision, sn_cpu_isa());
+    const sn_kernel *const *all = sn_cpu_candidates_on(calls->node->op, usual->storage, calls->precision, sn_cpu_isa_on(usual->storage));
     for (; all[0] && all[1] && candidates < MOST_CANDIDATES; all++) { /* the last is the plain one */
         bool able = true;
         for (int i = 0; i < count && able; i++) {

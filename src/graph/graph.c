@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "ops/op.h"
 
 senet_status sn_graph_create(int64_t batch, sn_graph **graph)
@@ -23,6 +24,7 @@ void sn_graph_destroy(sn_graph *graph)
     sn_arena_free(&graph->arena);
     free(graph->nodes);
     free(graph->params);
+    free(graph->slots);
     free(graph->outputs);
     free(graph);
 }
@@ -64,12 +66,44 @@ senet_status sn_graph_add(sn_graph *graph, sn_op_kind op, const sn_id *inputs, i
     return SENET_OK;
 }
 
+/* ---- parameters, found by their names ---- */
+
+/* The slot of the parameter of that name, or the empty one where it belongs; slots_count is a power of two. */
+static int32_t *slot_of(const sn_graph *graph, const char *name)
+{
+    size_t at = (size_t)sn_fnv1a64_text(name);
+    for (;; at++) {
+        int32_t *slot = &graph->slots[at & (graph->slots_count - 1)];
+        if (*slot < 0 || strcmp(graph->params[*slot].name, name) == 0) return slot;
+    }
+}
+
+/* Makes room for one more parameter; at least half of the slots stay empty. */
+static bool grow_slots(sn_graph *graph)
+{
+    if (2 * (graph->params_count + 1) <= graph->slots_count) return true;
+    size_t count = graph->slots_count ? 2 * graph->slots_count : 64;
+    int32_t *slots = malloc(count * sizeof *slots);
+    if (!slots) return false;
+    for (size_t i = 0; i < count; i++) slots[i] = -1;
+    free(graph->slots);
+    graph->slots = slots;
+    graph->slots_count = count;
+    for (size_t i = 0; i < graph->params_count; i++) *slot_of(graph, graph->params[i].name) = (int32_t)i;
+    return true;
+}
+
+int sn_graph_find_param(const sn_graph *graph, const char *name)
+{
+    return graph->slots_count ? *slot_of(graph, name) : -1;
+}
+
 senet_status sn_graph_add_param(sn_graph *graph, const sn_param *param, sn_id *id)
 {
     *id = SN_NONE;
     if (sn_graph_find_param(graph, param->name) >= 0)
         return sn_fail(SENET_INTERNAL, "parameter '%s' exists already", param->name);
-    if (!sn_grow(&graph->params, sizeof *graph->params, &graph->params_capacity, graph->params_count + 1))
+    if (!sn_grow(&graph->params, sizeof *graph->params, &graph->params_capacity, graph->params_count + 1) || !grow_slots(graph))
         return sn_fail_memory((graph->params_count + 1) * sizeof *graph->params, "the graph's parameters");
     sn_param *added = &graph->params[graph->params_count];
     *added = *param;
@@ -79,9 +113,13 @@ senet_status sn_graph_add_param(sn_graph *graph, const sn_param *param, sn_id *i
     graph->params_count++;
     sn_attrs attrs = {.u.param.index = (int32_t)graph->params_count - 1};
     senet_status status = sn_graph_add(graph, SN_OP_param, NULL, 0, &attrs, param->name, id);
-    if (status != SENET_OK) graph->params_count--;
+    if (status != SENET_OK) {
+        graph->params_count--;
+        return status;
+    }
     added->node = *id;
-    return status;
+    *slot_of(graph, added->name) = (int32_t)graph->params_count - 1;
+    return SENET_OK;
 }
 
 senet_status sn_graph_add_output(sn_graph *graph, const char *name, sn_id node)
@@ -109,11 +147,4 @@ sn_id sn_graph_find_node(const sn_graph *graph, const char *name)
     for (size_t i = graph->nodes_count; i-- > 0;)
         if (strcmp(graph->nodes[i].name, name) == 0) return (sn_id)i;
     return SN_NONE;
-}
-
-int sn_graph_find_param(const sn_graph *graph, const char *name)
-{
-    for (size_t i = 0; i < graph->params_count; i++)
-        if (strcmp(graph->params[i].name, name) == 0) return (int)i;
-    return -1;
 }

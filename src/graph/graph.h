@@ -150,6 +150,8 @@ typedef struct sn_graph {
     size_t nodes_count, nodes_capacity;
     sn_param *params; /* in construction order */
     size_t params_count, params_capacity;
+    int32_t *slots; /* a hash table of the parameters' names: indices into params, or -1 */
+    size_t slots_count;
     sn_output *outputs; /* what a run must produce: "logits", "loss", taps */
     size_t outputs_count, outputs_capacity;
     int64_t batch; /* images per run */

@@ -195,4 +195,35 @@ static inline void narrow_check(const vector_case *c)
     free(want);
 }
 
+/* ---- one kernel alone, found by a part of its name ---- */
+
+static inline const sn_kernel *narrow_kernel(sn_op_kind op, sn_isa isa, const char *part)
+{
+    for (const sn_kernel *const *k = sn_cpu_candidates_on(op, SN_BF16, SN_FLOAT, isa); *k; k++)
+        if (strstr((*k)->name, part)) return *k;
+    fail_msg("no kernel %s", part);
+    return NULL;
+}
+
+static inline const char *narrow_refusal(vector_case *c, const sn_kernel *kernel)
+{
+    kernel_case_bind(&c->call, 1, SN_FLOAT);
+    return sn_cpu_refusal(kernel, &c->call.call);
+}
+
+/* Against the plain kernel; it must not refuse. */
+static inline void narrow_check_alone(vector_case *c, const sn_kernel *kernel)
+{
+    const sn_kernel *plain = sn_cpu_candidates(c->call.node.op, SN_DOUBLE, SN_ISA_BASELINE)[0];
+    const char *refusal = narrow_refusal(c, kernel);
+    if (refusal) fail_msg("%s: %s", c->title, refusal);
+    double *want = narrow_run(c, plain, SN_DOUBLE, 2, false, -1, NULL, &refusal);
+    double *terms = narrow_run(c, plain, SN_DOUBLE, 2, true, -1, NULL, &refusal);
+    void *got = narrow_run(c, kernel, SN_FLOAT, 1, false, -1, NULL, &refusal);
+    narrow_check_kernel(c, kernel, got, want, terms);
+    free(got);
+    free(terms);
+    free(want);
+}
+
 #endif

@@ -20,34 +20,11 @@ static vector_case case_of(const pairs_shape *s, sn_op_kind op)
     return c;
 }
 
-static const sn_kernel *pairs_kernel(sn_op_kind op)
-{
-    for (const sn_kernel *const *k = sn_cpu_candidates_on(op, SN_BF16, SN_FLOAT, SN_ISA_AVX512_BF16); *k; k++)
-        if (strstr((*k)->name, "grouped_pairs")) return *k;
-    fail_msg("no kernel of pairs");
-    return NULL;
-}
+static const sn_kernel *pairs_kernel(sn_op_kind op) { return narrow_kernel(op, SN_ISA_AVX512_BF16, "grouped_pairs"); }
 
-static const char *refusal_of(vector_case *c)
-{
-    kernel_case_bind(&c->call, 1, SN_FLOAT);
-    return sn_cpu_refusal(pairs_kernel(c->call.node.op), &c->call.call);
-}
+static const char *refusal_of(vector_case *c) { return narrow_refusal(c, pairs_kernel(c->call.node.op)); }
 
-/* Against the plain kernel; it must not refuse. */
-static void check(vector_case *c)
-{
-    const sn_kernel *kernel = pairs_kernel(c->call.node.op), *plain = sn_cpu_candidates(c->call.node.op, SN_DOUBLE, SN_ISA_BASELINE)[0];
-    const char *refusal = refusal_of(c);
-    if (refusal) fail_msg("%s: %s", c->title, refusal);
-    double *want = narrow_run(c, plain, SN_DOUBLE, 2, false, -1, NULL, &refusal);
-    double *terms = narrow_run(c, plain, SN_DOUBLE, 2, true, -1, NULL, &refusal);
-    void *got = narrow_run(c, kernel, SN_FLOAT, 1, false, -1, NULL, &refusal);
-    narrow_check_kernel(c, kernel, got, want, terms);
-    free(got);
-    free(terms);
-    free(want);
-}
+static void check(vector_case *c) { narrow_check_alone(c, pairs_kernel(c->call.node.op)); }
 
 static void every_width_of_a_group(void **state)
 {
