@@ -243,6 +243,20 @@ static void threads_take_turns_on_one_handle(void **state)
     senet_model_destroy(model);
 }
 
+static void a_file_must_not_contradict_its_network(void **state)
+{
+    (void)state;
+    static char name[] = "se_cifar_resnet8";
+    char path[80];
+    senet_model *model = NULL;
+    snprintf(path, sizeof path, "%s/three.safetensors", folder);
+    assert_works(sn_model_create(name, &model));
+    assert_works(sn_weights_save(path, model->layout, model->params, &(sn_weights_info){.model = name, .classes = 3}, NULL, 0));
+    senet_model_destroy(model);
+    assert_fails(senet_model_load(path, NULL, &model), SENET_BAD_DATA, path, "'num_classes' is '3'", "se_cifar_resnet8 has 10");
+    unlink(path);
+}
+
 static void wrong_arguments_are_refused(void **state)
 {
     (void)state;
@@ -283,6 +297,7 @@ int main(void)
         cmocka_unit_test(batches_and_threads_do_not_change_the_logits),
         cmocka_unit_test(weights_that_were_given_back_are_read_again),
         cmocka_unit_test(threads_take_turns_on_one_handle),
+        cmocka_unit_test(a_file_must_not_contradict_its_network),
         cmocka_unit_test(wrong_arguments_are_refused),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
