@@ -37,13 +37,14 @@ enum {
 
 typedef struct range {
     _Alignas(CACHE_LINE) atomic_int_fast64_t next; /* the first unclaimed task, or beyond the last */
-    int64_t end;
+    int64_t begin, end;
 } range;
 
 typedef struct slot {
     _Alignas(CACHE_LINE) atomic_uint state;
     void (*task)(void *context, int64_t index, int worker);
     void *context;
+    bool backwards; /* ranges are walked from their ends */
     int ranges_count;
     range ranges[MOST_RANGES];
 } slot;
@@ -91,9 +92,9 @@ static void run_tasks(slot *s, int worker)
     int ranges = s->ranges_count;
     for (int k = 0; k < ranges; k++) {
         range *r = &s->ranges[(worker + k) % ranges];
-        int64_t index, end = r->end;
+        int64_t index, begin = r->begin, end = r->end;
         while ((index = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed)) < end)
-            s->task(s->context, index, worker);
+            s->task(s->context, s->backwards ? begin + end - 1 - index : index, worker);
     }
     atomic_fetch_and_explicit(&s->state, ~(unsigned)OPEN, memory_order_relaxed);
 }
@@ -231,29 +232,40 @@ static void withdraw(slot *s)
     atomic_store_explicit(&s->state, 0, memory_order_release);
 }
 
-void sn_parallel_for(int threads, int64_t tasks, void (*task)(void *context, int64_t index, int worker), void *context)
+static void run_loop(int threads, int64_t tasks, void (*task)(void *context, int64_t index, int worker), void *context, bool backwards)
 {
     if (threads > SN_MAX_THREADS) threads = SN_MAX_THREADS;
     if (threads > tasks) threads = (int)tasks;
     slot *s = threads > 1 ? take_slot() : NULL;
     if (!s) {
-        for (int64_t i = 0; i < tasks; i++) task(context, i, 0);
+        for (int64_t i = 0; i < tasks; i++) task(context, backwards ? tasks - 1 - i : i, 0);
         return;
     }
     grow_pool(threads - 1);
     s->task = task;
     s->context = context;
+    s->backwards = backwards;
     s->ranges_count = threads < MOST_RANGES ? threads : MOST_RANGES;
     for (int k = 0; k < s->ranges_count; k++) {
-        atomic_store_explicit(&s->ranges[k].next,
-                              tasks / s->ranges_count * k + tasks % s->ranges_count * k / s->ranges_count,
-                              memory_order_relaxed);
-        if (k > 0) s->ranges[k - 1].end = s->ranges[k].next;
+        range *r = &s->ranges[k];
+        r->begin = tasks / s->ranges_count * k + tasks % s->ranges_count * k / s->ranges_count;
+        atomic_store_explicit(&r->next, r->begin, memory_order_relaxed);
+        if (k > 0) s->ranges[k - 1].end = r->begin;
     }
     s->ranges[s->ranges_count - 1].end = tasks;
     publish(s, threads - 1);
     run_tasks(s, 0);
     withdraw(s);
+}
+
+void sn_parallel_for(int threads, int64_t tasks, void (*task)(void *context, int64_t index, int worker), void *context)
+{
+    run_loop(threads, tasks, task, context, false);
+}
+
+void sn_parallel_for_backwards(int threads, int64_t tasks, void (*task)(void *context, int64_t index, int worker), void *context)
+{
+    run_loop(threads, tasks, task, context, true);
 }
 
 /* CPUs granted by the cgroup (v2 cpu.max, v1 cfs quota), rounded up; 0 when unlimited or unknown. */

@@ -17,6 +17,9 @@ enum { SN_MAX_THREADS = 256 };
  * threads of the pool (0 <= worker < threads; for per-worker scratch memory only).  Returns when all are done.  May be
  * called from several threads at a time, and from within a task. */
 void sn_parallel_for(int threads, int64_t tasks, void (*task)(void *context, int64_t index, int worker), void *context);
+/* The same from the last task to the first, each thread in its own part of them: what a loop before wrote last, this one reads
+ * first, from the same core's cache. */
+void sn_parallel_for_backwards(int threads, int64_t tasks, void (*task)(void *context, int64_t index, int worker), void *context);
 
 /* Threads to use when the user names none: the CPUs of the affinity mask, at most the cgroup's CPU quota, at least 1. */
 int sn_default_threads(void);

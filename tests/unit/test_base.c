@@ -77,9 +77,37 @@ static void every_task_runs_once(void **state)
     for (int threads = 1; threads <= 5; threads++) {
         int done[1000] = {0};
         sn_parallel_for(threads, 1000, count_task, done);
-        for (int i = 0; i < 1000; i++) assert_int_equal(done[i], 1);
+        sn_parallel_for_backwards(threads, 1000, count_task, done);
+        for (int i = 0; i < 1000; i++) assert_int_equal(done[i], 2);
     }
     assert_true(sn_default_threads() >= 1);
+}
+
+typedef struct last_task {
+    int64_t last[4]; /* of a worker */
+    bool rose;       /* a worker went up within a part */
+} last_task;
+
+static void note_order(void *context, int64_t index, int worker)
+{
+    last_task *seen = context;
+    int64_t *last = &seen->last[worker];
+    if (*last >= 0 && *last / 100 == index / 100 && index > *last) seen->rose = true;
+    *last = index;
+}
+
+/* Parts of 100 tasks, a thread begins in its own. */
+static void backwards_each_part_is_walked_from_its_end(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 4; threads++) {
+        last_task seen = {.last = {-1, -1, -1, -1}};
+        sn_parallel_for_backwards(threads, 100 * threads, note_order, &seen);
+        assert_false(seen.rose);
+    }
+    last_task seen = {.last = {-1, -1, -1, -1}};
+    sn_parallel_for(1, 100, note_order, &seen);
+    assert_true(seen.rose);
 }
 
 /* A task that is a loop itself, on top of loops of other threads. */
@@ -166,6 +194,7 @@ int main(void)
         cmocka_unit_test(streams_of_different_purpose_differ),
         cmocka_unit_test(products_that_overflow_are_noticed),
         cmocka_unit_test(every_task_runs_once),
+        cmocka_unit_test(backwards_each_part_is_walked_from_its_end),
         cmocka_unit_test(loops_may_nest_and_run_side_by_side),
         cmocka_unit_test(loops_work_in_the_child_of_a_fork),
         cmocka_unit_test(an_arena_gives_zeroed_memory_and_keeps_strings),

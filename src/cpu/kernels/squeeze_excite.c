@@ -289,15 +289,15 @@ static void normalize_rows(const se_run *run, int worker, scale_job *job)
     job->shift_row = shifts;
 }
 
-/* Pieces go from the last to the first: what the convolution before wrote last is still in the L2 cache, and what is written
- * here last is what the next one reads first. */
+/* Pieces go from the last to the first (sn_parallel_for_backwards): what the convolution before wrote last is still in the L2
+ * cache, and what is written here last is what the next one reads first. */
 static void scale_add_task(void *context, int64_t index, int worker)
 {
     const se_run *run = context;
     const sn_node *node = run->call->node;
     sn_activation activation = node->attrs.u.activation.kind;
     int64_t image, at;
-    pixel_rows rows = piece_of(run, node->shape.n * run->pieces - 1 - index, &image, &at);
+    pixel_rows rows = piece_of(run, index, &image, &at);
     scale_job job = {.x = rows.in[0], .y = run->out + at, .pixels = rows.pixels, .channels = run->channels};
     if (run->gate) job.gate = run->gate + at;
     if (run->vector) job.gate_row = run->vector + image * run->channels;
@@ -371,7 +371,7 @@ static void run_scale_add(const sn_kernel_call *call)
     se_run run = scale_run_of(call);
     run.other = call_stored(call, 2);
     run.affine = call_input(call, 3);
-    sn_parallel_for(threads_for(call, call->node->shape), call->node->shape.n * run.pieces, scale_add_task, &run);
+    sn_parallel_for_backwards(threads_for(call, call->node->shape), call->node->shape.n * run.pieces, scale_add_task, &run);
 }
 
 static void run_scale_grad_input(const sn_kernel_call *call)
