@@ -86,13 +86,13 @@ senet_status sn_model_open(const char *path, const char *name, senet_model **ope
         if (name == model->info.model) status = sn_fail_context(SENET_BAD_DATA, "%s: metadata 'model'", path);
         goto cleanup;
     }
+    SN_TRY(sn_weights_preprocess_read(file, model->spec.native_size, &model->preprocess), cleanup);
+    SN_TRY(sn_weights_load(file, model->spec.base, model->layout, model->params, &model->loaded), cleanup);
     if (model->info.classes && model->info.classes != model->spec.classes) {
         status = sn_fail(SENET_BAD_DATA, "%s: metadata 'num_classes' is '%lld', but %s has %lld classes", path,
                          (long long)model->info.classes, name, (long long)model->spec.classes);
         goto cleanup;
     }
-    SN_TRY(sn_weights_preprocess_read(file, model->spec.native_size, &model->preprocess), cleanup);
-    SN_TRY(sn_weights_load(file, model->spec.base, model->layout, model->params, &model->loaded), cleanup);
     SN_TRY(remember_file(model, path), cleanup);
     *opened = model;
     model = NULL;

@@ -91,6 +91,7 @@ const char *sn_cpu_refusal(const sn_kernel *kernel, const sn_kernel_call *call)
     const sn_node *node = call->node;
     if (!kernel->refuse) return NULL;
     if (node->op == SN_OP_conv2d && !(kernel->takes & SN_TAKES_GATE) && node->inputs_count > 4 && call->input_nodes[4]) return "a gate";
+    if (node->op == SN_OP_conv2d && !(kernel->takes & SN_TAKES_SCALE) && node->inputs_count > 5 && call->input_nodes[5]) return "a scale";
     if (node->op == SN_OP_conv2d && !(kernel->takes & SN_SHUFFLES) && node->attrs.u.conv.shuffle > 1) return "a shuffle";
     return kernel->refuse(call);
 }

@@ -75,7 +75,7 @@ typedef struct sn_kernel_call {
 } sn_kernel_call;
 
 /* What only some kernels of conv2d do; the others are not offered such calls (sn_cpu_refusal). */
-typedef enum sn_conv_extra { SN_TAKES_GATE = 1, SN_SHUFFLES = 2 } sn_conv_extra;
+typedef enum sn_conv_extra { SN_TAKES_GATE = 1, SN_SHUFFLES = 2, SN_TAKES_SCALE = 4 } sn_conv_extra;
 
 typedef struct sn_kernel {
     const char *name; /* "conv2d_direct_f32__avx512" */

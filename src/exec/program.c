@@ -185,27 +185,31 @@ static senet_status choose_kernel(sn_program *program, step *s, sn_node_needs *n
     return SENET_OK;
 }
 
-/* A weight that only packing kernels read, and what only such weights are made from. Readers come later in the graph. */
-static void find_packed_only(const sn_program *program, sn_node_needs *needs)
+/* What depends on parameters alone and is read by packing kernels and by such nodes alone: it is needed only while these are made. */
+static senet_status find_packed_only(const sn_program *program, sn_node_needs *needs)
 {
     const sn_graph *graph = program->graph;
-    for (size_t i = 0; i < graph->nodes_count; i++) { /* at first: what depends on parameters alone */
+    bool *constant = calloc(graph->nodes_count + 1, sizeof *constant);
+    if (!constant) return sn_fail_memory(graph->nodes_count, "a program");
+    for (size_t i = 0; i < graph->nodes_count; i++) {
         const sn_node *node = &graph->nodes[i];
-        needs[i].packed_only = node->inputs_count > 0;
+        constant[i] = node->inputs_count > 0;
         for (int k = 0; k < node->inputs_count; k++) {
             const sn_node *input = sn_input_of(graph, node, k);
-            if (input && input->op != SN_OP_param && !needs[node->inputs[k]].packed_only) needs[i].packed_only = false;
+            if (input && input->op != SN_OP_param && !constant[node->inputs[k]]) constant[i] = false;
         }
+        needs[i].packed_only = constant[i];
     }
     for (size_t i = 0; i < graph->outputs_count; i++) needs[graph->outputs[i].node].packed_only = false;
     for (size_t k = program->steps_count; k-- > 0;) {
         const step *s = &program->steps[k];
         const sn_node *reader = &graph->nodes[s->node];
-        bool constant = reader->op != SN_OP_conv2d && needs[s->node].packed_only;
         for (int input = 0; input < reader->inputs_count; input++)
-            if (reader->inputs[input] != SN_NONE && !constant && !(s->packed_bytes && input == 1))
+            if (reader->inputs[input] != SN_NONE && !constant[s->node] && !(s->packed_bytes && input == 1))
                 needs[reader->inputs[input]].packed_only = false;
     }
+    free(constant);
+    return SENET_OK;
 }
 
 static senet_status choose_kernels(sn_program *program, sn_node_needs *needs)
@@ -220,8 +224,7 @@ static senet_status choose_kernels(sn_program *program, sn_node_needs *needs)
         SN_RETURN_IF_FAILED(choose_kernel(program, s, needs));
         if (sn_op_of(node->op)->effect) program->effects = true;
     }
-    find_packed_only(program, needs);
-    return SENET_OK;
+    return find_packed_only(program, needs);
 }
 
 static int by_step(const void *a, const void *b)

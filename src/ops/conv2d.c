@@ -24,6 +24,7 @@ static senet_status infer_conv2d(const sn_graph *graph, sn_node *node)
     if (sn_input_of(graph, node, 2)) SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 2, sn_vector_shape(w.c)));
     if (sn_input_of(graph, node, 3)) SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 3, node->shape));
     if (sn_input_of(graph, node, 4)) SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 4, (sn_shape){x.n, 1, 1, x.c}));
+    if (sn_input_of(graph, node, 5)) SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 5, (sn_shape){x.n, 1, 1, w.c}));
     if (a->shuffle > 1 && (w.c % a->shuffle || sn_input_of(graph, node, 3)))
         return sn_fail(SENET_INTERNAL, "%s: %lld outputs in %d groups to shuffle", sn_node_title(node), (long long)w.c, a->shuffle);
     return SENET_OK;
@@ -58,7 +59,7 @@ static sn_cost cost_conv2d(const sn_graph *graph, const sn_node *node)
     return (sn_cost){.macs = sn_shape_elements(node->shape) * w.n * w.h * w.w};
 }
 
-const sn_op sn_op_conv2d = {.name = "conv2d", .fewest_inputs = 2, .most_inputs = 5, .infer = infer_conv2d,
+const sn_op sn_op_conv2d = {.name = "conv2d", .fewest_inputs = 2, .most_inputs = 6, .infer = infer_conv2d,
                             .gradient = gradient_conv2d, .cost = cost_conv2d};
 
 static senet_status infer_target(const sn_graph *graph, sn_node *node)
@@ -78,6 +79,17 @@ const sn_op sn_op_conv2d_grad_input = {.name = "conv2d_grad_input", .fewest_inpu
                                        .infer = infer_grad_input};
 const sn_op sn_op_conv2d_grad_weight = {.name = "conv2d_grad_weight", .fewest_inputs = 2, .most_inputs = 2,
                                         .infer = infer_target};
+
+static senet_status infer_compose_weight(const sn_graph *graph, sn_node *node)
+{
+    sn_shape v = sn_input_of(graph, node, 0)->shape, w = sn_input_of(graph, node, 1)->shape;
+    node->shape = (sn_shape){1, 1, v.w, w.c};
+    SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 0, (sn_shape){1, 1, v.w, w.w}));
+    SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 1, (sn_shape){1, 1, w.w, w.c}));
+    return sn_input_of(graph, node, 2) ? sn_rule_expect(graph, node, 2, sn_vector_shape(w.c)) : SENET_OK;
+}
+
+const sn_op sn_op_compose_weight = {.name = "compose_weight", .fewest_inputs = 2, .most_inputs = 3, .infer = infer_compose_weight};
 
 static senet_status infer_channel_sum(const sn_graph *graph, sn_node *node)
 {

@@ -130,6 +130,8 @@ static void every_tile_of_a_pointwise_layer(void **state)
         add_bias_and_residual(&c, true, channels % 4);
         narrow_stored(&c.call, true, X | RESIDUAL);
         narrow_check(&c);
+        vector_scale(&c);
+        narrow_check(&c);
     }
 }
 
@@ -160,6 +162,10 @@ static void layers_in_several_passes_and_tasks(void **state)
         narrow_check(&c);
         narrow_stored(&c.call, true, 0);
         c.call.node.dtype = SN_REAL;
+        narrow_check(&c);
+        vector_scale(&c);
+        narrow_check(&c);
+        narrow_stored(&c.call, true, X | RESIDUAL);
         narrow_check(&c);
     }
 }

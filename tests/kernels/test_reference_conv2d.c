@@ -57,7 +57,7 @@ static void shuffle(double *y, int64_t elements, int64_t channels, int64_t group
 
 static void forward(const reference_case *c, const void *const *inputs, double *y)
 {
-    const double *bias = inputs[2], *residual = inputs[3], *gate = inputs[4];
+    const double *bias = inputs[2], *residual = inputs[3], *gate = inputs[4], *scale = inputs[5];
     sn_shape x = c->inputs[0].shape;
     double gated[4096];
     assert_true(sn_shape_elements(x) <= 4096);
@@ -65,9 +65,12 @@ static void forward(const reference_case *c, const void *const *inputs, double *
         gated[i] = ((const double *)inputs[0])[i] * (gate ? gate[i / (x.h * x.w * x.c) * x.c + i % x.c] : 1);
     tensors t = {.x = gated, .w = inputs[1], .result = y};
     each_product(&c->attrs.u.conv, c->inputs[0].shape, c->inputs[1].shape, c->output, multiply_xw, &t);
-    for (int64_t i = 0; i < sn_shape_elements(c->output); i++)
-        y[i] = activate(c->attrs.u.conv.activation,
-                        y[i] + (bias ? bias[i % c->output.c] : 0) + (residual ? residual[i] : 0));
+    int64_t image = sn_shape_elements(c->output) / c->output.n;
+    for (int64_t i = 0; i < sn_shape_elements(c->output); i++) {
+        double sum = y[i] + (bias ? bias[i % c->output.c] : 0);
+        if (scale) sum *= scale[i / image * c->output.c + i % c->output.c];
+        y[i] = activate(c->attrs.u.conv.activation, sum + (residual ? residual[i] : 0));
+    }
     if (c->attrs.u.conv.shuffle > 1) shuffle(y, sn_shape_elements(c->output), c->output.c, c->attrs.u.conv.shuffle);
 }
 
@@ -90,7 +93,7 @@ typedef struct layer {
     sn_shape x;
     int kernel_h, kernel_w, out;
     sn_conv_attrs attrs;
-    bool bias, residual, gate;
+    bool bias, residual, gate, scale;
 } layer;
 
 static const layer layers[] = {
@@ -114,6 +117,8 @@ static const layer layers[] = {
     {"depthwise, stride 2", {2, 6, 5, 13}, 3, 3, 13, {2, 13, 1, 1, 1, 1, SN_RELU}, false, false, false},
     {"depthwise behind a gate", {2, 6, 5, 13}, 3, 3, 13, {1, 13, 1, 1, 1, 1, SN_RELU}, true, false, true},
     {"dense behind a gate, with a residual", {3, 4, 5, 7}, 3, 3, 6, {1, 1, 1, 1, 1, 1, SN_IDENTITY}, false, true, true},
+    {"1x1 scaled behind its bias", {3, 3, 2, 9}, 1, 1, 14, {1, 1, 0, 0, 0, 0, SN_RELU}, true, true, false, true},
+    {"3x3 scaled, stride 2", {2, 5, 7, 4}, 3, 3, 5, {2, 1, 1, 1, 1, 1, SN_IDENTITY}, false, false, false, true},
     {"grouped 1x1, shuffled",
      {2, 3, 4, 15},
      1,
@@ -139,12 +144,13 @@ static void check_layers(sn_op_kind op)
                       (s->x.w + a->pad_left + a->pad_right - s->kernel_w) / a->stride + 1, s->out};
         reference_case c = {.name = s->name, .op = op, .attrs.u.conv = *a, .inputs_count = 2};
         if (op == SN_OP_conv2d) {
-            c.inputs_count = 5;
+            c.inputs_count = 6;
             c.inputs[0].shape = s->x;
             c.inputs[1].shape = w;
             if (s->bias) c.inputs[2].shape = (sn_shape){1, 1, 1, s->out};
             if (s->residual) c.inputs[3].shape = y;
             if (s->gate) c.inputs[4].shape = (sn_shape){s->x.n, 1, 1, s->x.c};
+            if (s->scale) c.inputs[5].shape = (sn_shape){s->x.n, 1, 1, s->out};
             c.output = y;
             c.formula = forward;
         } else {
@@ -160,6 +166,31 @@ static void check_layers(sn_op_kind op)
         }
         check_reference(&c);
     }
+}
+
+static void composed(const reference_case *c, const void *const *inputs, double *y)
+{
+    const double *v = inputs[0], *w = inputs[1], *bias = inputs[2];
+    int64_t inner = c->inputs[1].shape.w;
+    for (int64_t i = 0; i < sn_shape_elements(c->output); i++) {
+        int64_t row = i / c->output.c, column = i % c->output.c;
+        y[i] = bias ? bias[column] : 0;
+        for (int64_t k = 0; k < inner; k++) y[i] += v[row * inner + k] * w[k * c->output.c + column];
+    }
+}
+
+static void composed_weights_are_a_product(void **state)
+{
+    (void)state;
+    for (int rows = 1; rows <= 9; rows += 4)
+        for (int bias = 0; bias < 2; bias++) {
+            reference_case c = {.name = "compose_weight", .op = SN_OP_compose_weight, .inputs_count = 2 + bias, .formula = composed};
+            c.inputs[0].shape = (sn_shape){1, 1, rows, 6};
+            c.inputs[1].shape = (sn_shape){1, 1, 6, 5};
+            if (bias) c.inputs[2].shape = (sn_shape){1, 1, 1, 5};
+            c.output = (sn_shape){1, 1, rows, 5};
+            check_reference(&c);
+        }
 }
 
 static void convolution_is_its_definition(void **state)
@@ -203,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolution_is_its_definition),
+        cmocka_unit_test(composed_weights_are_a_product),
         cmocka_unit_test(gradient_of_the_input_is_the_transposed_product),
         cmocka_unit_test(gradient_of_the_weight_is_the_outer_product),
         cmocka_unit_test(gradient_of_the_bias_is_a_sum),

@@ -52,6 +52,8 @@ static void every_layout_of_tiles(void **state)
         kernel_case_input(&c.call, i % 2 ? c.call.node.shape : (sn_shape){0}, SN_REAL);
         narrow_stored(&c.call, true, X | RESIDUAL);
         check(&c);
+        vector_scale(&c);
+        check(&c);
         c = case_of(&layouts[i], SN_OP_conv2d_grad_input);
         narrow_stored(&c.call, true, X);
         check(&c);

@@ -126,6 +126,8 @@ static void every_tile_of_a_pointwise_layer(void **state)
         sn_shape none = {0};
         kernel_case_input(&c.call, channels % 4 ? c.call.node.shape : none, SN_REAL);
         vector_check(&c);
+        vector_scale(&c);
+        vector_check(&c);
     }
 }
 
@@ -152,7 +154,27 @@ static void layers_in_several_passes_and_tasks(void **state)
         kernel_case_input(&c.call, (sn_shape){1, 1, 1, c.call.node.shape.c}, SN_REAL);
         kernel_case_input(&c.call, c.call.node.shape, SN_REAL);
         vector_check(&c);
+        vector_scale(&c);
+        vector_check(&c);
     }
+}
+
+/* Rows and columns that fill no vector or block of rows. */
+static void weights_are_composed(void **state)
+{
+    (void)state;
+    static const int sizes[][3] = {{1, 1, 1}, {6, 9, 64}, {7, 33, 65}, {64, 256, 16}, {1, 512, 128}, {13, 40, 130}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        for (int bias = 0; bias < 2; bias++) {
+            vector_case c = {.error_per_term = 1e-6};
+            int rows = sizes[i][0], inner = sizes[i][1], columns = sizes[i][2];
+            kernel_case_output(&c.call, SN_OP_compose_weight, (sn_shape){1, 1, rows, columns});
+            kernel_case_input(&c.call, (sn_shape){1, 1, rows, inner}, SN_REAL);
+            kernel_case_input(&c.call, (sn_shape){1, 1, inner, columns}, SN_REAL);
+            kernel_case_input(&c.call, (sn_shape){bias, 1, 1, columns}, SN_REAL);
+            snprintf(c.title, sizeof c.title, "%d x %d by %d", rows, inner, columns);
+            vector_check(&c);
+        }
 }
 
 static void double_precision_is_refused(void **state)
@@ -174,6 +196,7 @@ int main(void)
         cmocka_unit_test(a_gradient_of_the_input_takes_a_residual),
         cmocka_unit_test(every_tile_of_a_pointwise_layer),
         cmocka_unit_test(layers_in_several_passes_and_tasks),
+        cmocka_unit_test(weights_are_composed),
         cmocka_unit_test(double_precision_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

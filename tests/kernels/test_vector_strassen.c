@@ -141,6 +141,8 @@ static void bias_residual_and_activation_are_joined(void **state)
                 kernel_case_input(&c.call, with & 1 ? bias : none, SN_REAL);
                 kernel_case_input(&c.call, with & 2 ? c.call.node.shape : none, SN_REAL);
                 assert_int_equal(check_levels(&c), levels(SN_OP_conv2d));
+                vector_scale(&c);
+                assert_int_equal(check_levels(&c), levels(SN_OP_conv2d));
             }
 }
 

@@ -82,6 +82,14 @@ static inline void vector_drop_activation(sn_node *node)
     if (node->op == SN_OP_add || node->op == SN_OP_scale_add) node->attrs.u.activation.kind = SN_IDENTITY;
 }
 
+/* Gives a convolution with bias and residual, or without, a scale of its sums. */
+static inline void vector_scale(vector_case *c)
+{
+    while (c->call.node.inputs_count < 5) kernel_case_input(&c->call, (sn_shape){0}, SN_REAL);
+    kernel_case_input(&c->call, (sn_shape){c->call.node.shape.n, 1, 1, c->call.node.shape.c}, SN_REAL);
+    strncat(c->title, " scaled", sizeof c->title - strlen(c->title) - 1);
+}
+
 /* A squeeze that a kernel is asked for beside its output. */
 typedef struct vector_squeeze {
     sn_node node;

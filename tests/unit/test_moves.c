@@ -52,8 +52,8 @@ static void fill(sn_params *params, const sn_graph *g)
     }
 }
 
-/* The logits of the plain kernels in double. */
-static void run(const sn_graph *g, const double *images, double *logits, int64_t count)
+/* The first values of an output, by the plain kernels in double. */
+static void run_to(const sn_graph *g, const double *images, const char *output, double *values, int64_t count)
 {
     sn_params *params = NULL;
     sn_program *program = NULL;
@@ -63,11 +63,13 @@ static void run(const sn_graph *g, const double *images, double *logits, int64_t
     assert_int_equal(sn_program_create(g, &options, &program), SENET_OK);
     assert_int_equal(sn_program_set_input(program, "input", images), SENET_OK);
     assert_int_equal(sn_program_run(program), SENET_OK);
-    const double *got = sn_program_output(program, "logits", NULL);
-    for (int64_t i = 0; i < count; i++) logits[i] = got[i];
+    const double *got = sn_program_output(program, output, NULL);
+    for (int64_t i = 0; i < count; i++) values[i] = got[i];
     sn_program_destroy(program);
     sn_params_destroy(params);
 }
+
+static void run(const sn_graph *g, const double *images, double *logits, int64_t count) { run_to(g, images, "logits", logits, count); }
 
 /* Nodes of an op that run on maps, not once on parameters. */
 static int count_maps(const sn_graph *g, sn_op_kind op)
@@ -134,6 +136,37 @@ static void parts_that_are_asked_for_stay(void **state)
     sn_graph_destroy(joined);
 }
 
+static void scales_join_the_convolution_of_a_bottleneck(void **state)
+{
+    (void)state;
+    check_network("se_resnet50", SN_OP_scale_add, 0);
+    check_network("se_resnet50:bias=0", SN_OP_scale_add, 0);
+}
+
+/* A gate that is asked for is the joined network's own; a map that is asked for in front of its scale keeps the block as it is. */
+static void gates_may_be_asked_for_and_scaled_maps_stay(void **state)
+{
+    (void)state;
+    static double images[MAPS], want[64 * BATCH];
+    for (int i = 0; i < MAPS; i++) images[i] = 2 * sn_rng_uniform(5, (uint64_t)i) - 1;
+    for (int tap = 0; tap < 2; tap++) {
+        sn_graph *plain = network("se_resnet50");
+        const char *name = tap ? "layer1.0.bn3" : "layer1.0.se.gate";
+        sn_id node = sn_graph_find_node(plain, name);
+        assert_true(node != SN_NONE);
+        assert_int_equal(sn_graph_add_output(plain, "tap", node), SENET_OK);
+        sn_graph *joined = folded(plain);
+        assert_int_equal(count_maps(joined, SN_OP_scale_add), tap);
+        for (int k = 0; k < 2; k++) {
+            double got[64 * BATCH];
+            run_to(k ? joined : plain, images, "tap", k ? got : want, 64 * BATCH);
+            for (int i = 0; k && i < 64 * BATCH; i++) assert_true(fabs(got[i] - want[i]) <= 1e-10 * (1 + fabs(want[i])));
+        }
+        sn_graph_destroy(plain);
+        sn_graph_destroy(joined);
+    }
+}
+
 /* A scaled map that somebody else needs too is written. */
 static void what_is_asked_for_stays(void **state)
 {
@@ -154,6 +187,8 @@ int main(void)
         cmocka_unit_test(gates_join_depthwise_convolutions),
         cmocka_unit_test(shuffles_join_convolutions),
         cmocka_unit_test(what_is_asked_for_stays),
+        cmocka_unit_test(scales_join_the_convolution_of_a_bottleneck),
+        cmocka_unit_test(gates_may_be_asked_for_and_scaled_maps_stay),
         cmocka_unit_test(relus_join_the_parts_of_concatenations),
         cmocka_unit_test(parts_that_are_asked_for_stay),
     };

@@ -19,7 +19,8 @@ static tiled_plan plan_of(const sn_kernel_call *call)
     const sn_conv_attrs *attrs = &call->node->attrs.u.conv;
     sn_shape in = call->input_nodes[0]->shape, weight = call->input_nodes[1]->shape, out = call->node->shape;
     bool narrow = call->input_nodes[0]->dtype == SN_STORED;
-    return call->node->op == SN_OP_conv2d ? tiled_plan_forward(attrs, in, weight, out, narrow, call->squeeze_node != NULL)
+    return call->node->op == SN_OP_conv2d ? tiled_plan_forward(attrs, in, weight, out, narrow, call->squeeze_node != NULL,
+                                                             conv_scaled(call))
                                           : tiled_plan_backward(attrs, in, weight, out, narrow);
 }
 
@@ -115,7 +116,7 @@ typedef struct tiled_run {
     const void *in; /* floats or `stored` */
     bool narrow_in;
     const stored *packed;
-    const float *bias;
+    const float *bias, *scale; /* scale: a row an image, or NULL */
     tiled_end end;
     void *memory;
     squeeze_sums squeeze;
@@ -235,11 +236,12 @@ static tiled_layout lay_tiles(const tiled_run *run, const tiled_block *b, const 
 /* ---- a panel ---- */
 
 /* Stores the pixels of a tile, row by row. */
-static void finish_tile(const tiled_run *run, const tiled_end *end, const tiled_block *b, const tiled_phase *phase,
+static void finish_tile(const tiled_run *run, tiled_end *end, const tiled_block *b, const tiled_phase *phase,
                         const tiled_layout *layout, const tiled_panel *panel, const tiled_tile *tile, const float *sums)
 {
     const tiled_plan *p = &run->plan;
     vf squeeze[2] = {{0}};
+    if (run->scale) end->scale = run->scale + tile->image * p->out_c + panel->out;
     int64_t row = tile->row, col = tile->col;
     for (int64_t i = tile->skip; i < layout->rows;) {
         int64_t count = sn_min64(layout->rows - i, layout->cols - col);
@@ -352,6 +354,7 @@ static void run(const sn_kernel_call *call)
     run.end.residual = call_stored(call, 3);
     if (call->node->op == SN_OP_conv2d) {
         run.bias = call_input(call, 2);
+        run.scale = call_input(call, 5);
         run.end.activation = call->node->attrs.u.conv.activation;
         if (clamp_is(run.end.activation)) run.end.clamp = clamp_of(run.end.activation);
     }
@@ -375,6 +378,7 @@ static void run(const sn_kernel_call *call)
         .pack = pack,                                                                                                \
         .run = run,                                                                                                  \
         .squeezes = squeezing,                                                                                       \
+        .takes = SN_TAKES_SCALE,                                                                                     \
     }
 
 TILED_KERNEL(conv2d_tiles, SN_OP_conv2d, squeezes);

@@ -207,15 +207,16 @@ static inline void tiled_plan_join(const sn_conv_attrs *a, sn_shape w, tiled_pla
     p->images = p->in_h = p->out_h = 1;
 }
 
-/* alike: what is summed over the blocks of an image has the same bits in every batch. */
-static inline tiled_plan tiled_plan_forward(const sn_conv_attrs *a, sn_shape x, sn_shape w, sn_shape y, bool narrow_input, bool alike)
+/* alike: what is summed over the blocks of an image has the same bits in every batch; apart: a tile has pixels of one image. */
+static inline tiled_plan tiled_plan_forward(const sn_conv_attrs *a, sn_shape x, sn_shape w, sn_shape y, bool narrow_input, bool alike,
+                                            bool apart)
 {
     tiled_plan_cover(a, &x, &w);
     tiled_plan p = {.images = x.n, .in_h = x.h, .in_w = x.w, .in_c = x.c, .out_h = y.h, .out_w = y.w, .out_c = y.c,
                     .groups = a->groups, .group_in = x.c / a->groups, .group_out = y.c / a->groups,
                     .kernel_w = w.h, .weight_out = w.c, .step = a->stride, .out_step = 1, .phases_count = 1,
                     .alike = alike};
-    tiled_plan_join(a, w, &p);
+    if (!apart) tiled_plan_join(a, w, &p);
     for (int ky = 0; ky < w.n; ky++)
         for (int kx = 0; kx < w.h; kx++)
             p.taps[p.taps_count++] = (tiled_tap){.row = ky - a->pad_top, .col = kx - a->pad_left, .ky = ky, .kx = kx};

@@ -88,21 +88,24 @@ typedef struct tiled_end {
     void *out;                /* `stored` or floats */
     bool narrow, squeezed;
     const stored *residual;   /* like out, or NULL */
+    const float *scale;       /* of the panel's outputs in the pixels' image, or NULL */
     int64_t pixel;            /* values between pixels of both */
 } tiled_end;
 
 /* `rows` pixels of 32 outputs, from value `at` of the output on.  The last arguments are literals: what a layer has not costs nothing,
  * and the products that follow are begun the sooner. */
 SN_INLINE void tiled_store_panel(const tiled_end *e, const float *sums, int64_t rows, int64_t at, vf squeeze[2], bool residual,
-                                 bool clamped, bool squeezed)
+                                 bool clamped, bool squeezed, bool scaled)
 {
     stored *out = (stored *)e->out + at;
     const stored *left = residual ? e->residual + at : NULL;
     ptrdiff_t pixel = e->pixel;
     vf s0 = squeeze[0], s1 = squeeze[1];
+    vf scale0 = scaled ? vf_load(e->scale) : (vf){0}, scale1 = scaled ? vf_load(e->scale + VF) : (vf){0};
     clamp limits = e->clamp;
     for (const float *end = sums + rows * TILED_PANEL; sums < end; sums += TILED_PANEL, out += pixel) {
         vf v0 = vf_load(sums), v1 = vf_load(sums + VF);
+        if (scaled) v0 *= scale0, v1 *= scale1;
         if (residual) {
             v0 += vs_load(left);
             v1 += vs_load(left + VF);
@@ -123,6 +126,7 @@ static SN_NOINLINE void tiled_store_part(const tiled_end *e, const float *sums, 
         for (int h = 0; h < 2 && h * VF < e->channels; h++) {
             int64_t lanes = sn_min64(VF, e->channels - h * VF);
             vf v = vf_load_first(sums + h * VF, lanes);
+            if (e->scale) v *= vf_load_first(e->scale + h * VF, lanes);
             if (e->residual) v += vs_load_first(e->residual + at + h * VF, lanes);
             v = vf_activate(v, e->activation);
             squeeze[h] += vf_load_first((const float *)(const void *)&v, lanes);
@@ -136,18 +140,20 @@ static SN_NOINLINE void tiled_store_part(const tiled_end *e, const float *sums, 
 static inline void tiled_store(const tiled_end *e, const float *sums, int64_t rows, int64_t at, vf squeeze[2])
 {
     bool clamped = e->activation != SN_IDENTITY;
-    if (!e->narrow || e->channels < TILED_PANEL || !clamp_is(e->activation))
+    if (!e->narrow || e->channels < TILED_PANEL || !clamp_is(e->activation) || (e->scale && !e->residual))
         tiled_store_part(e, sums, rows, at, squeeze);
+    else if (e->scale)
+        tiled_store_panel(e, sums, rows, at, squeeze, true, true, true, true);
     else if (e->residual)
-        tiled_store_panel(e, sums, rows, at, squeeze, true, true, true);
+        tiled_store_panel(e, sums, rows, at, squeeze, true, true, true, false);
     else if (clamped && e->squeezed)
-        tiled_store_panel(e, sums, rows, at, squeeze, false, true, true);
+        tiled_store_panel(e, sums, rows, at, squeeze, false, true, true, false);
     else if (clamped)
-        tiled_store_panel(e, sums, rows, at, squeeze, false, true, false);
+        tiled_store_panel(e, sums, rows, at, squeeze, false, true, false, false);
     else if (e->squeezed)
-        tiled_store_panel(e, sums, rows, at, squeeze, false, false, true);
+        tiled_store_panel(e, sums, rows, at, squeeze, false, false, true, false);
     else
-        tiled_store_panel(e, sums, rows, at, squeeze, false, false, false);
+        tiled_store_panel(e, sums, rows, at, squeeze, false, false, false, false);
 }
 
 #endif

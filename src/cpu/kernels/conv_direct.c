@@ -19,7 +19,7 @@ static conv_plan plan_of(const sn_kernel_call *call)
 {
     const sn_conv_attrs *attrs = &call->node->attrs.u.conv;
     sn_shape in = call->input_nodes[0]->shape, weight = call->input_nodes[1]->shape, out = call->node->shape;
-    conv_plan plan = call->node->op == SN_OP_conv2d ? conv_plan_forward(attrs, in, weight, out, call->squeeze_node != NULL)
+    conv_plan plan = call->node->op == SN_OP_conv2d ? conv_plan_forward(attrs, in, weight, out, call->squeeze_node != NULL, conv_scaled(call))
                                                     : conv_plan_backward(attrs, in, weight, out);
     if (call->input_nodes[0]->dtype != CONV_VALUES) conv_plan_convert(&plan);
     return plan;
@@ -96,7 +96,7 @@ static void pack(const sn_kernel_call *call, void *packed)
 typedef struct conv_run {
     conv_plan plan;
     const void *in; /* floats or `stored` */
-    const float *packed, *bias;
+    const float *packed, *bias, *scale; /* scale: a row an image, or NULL */
     const stored *residual;
     void *out;
     bool narrow;    /* out is `stored`, and that is narrow: sums between passes are kept elsewhere */
@@ -151,7 +151,7 @@ typedef struct conv_target {
 /* Panels whose last vector is not full, and activations that tiles do not have: the tile works on a copy of its outputs. */
 static void compute_copied_tile(const conv_target *target, const conv_tile *tile, int64_t pixels)
 {
-    float y[MOST_TILE_ROWS * PANEL];
+    float y[MOST_TILE_ROWS * PANEL], scale[PANEL] = {0};
     stored residual[MOST_TILE_ROWS * PANEL];
     int64_t channels = target->panel.channels, width = target->panel.width;
     for (int64_t i = 0; i < pixels; i++) {
@@ -164,6 +164,8 @@ static void compute_copied_tile(const conv_target *target, const conv_tile *tile
     copy.y = y;
     copy.narrow = NULL;
     if (copy.residual) copy.residual = residual;
+    if (copy.scale) copy_floats(scale, copy.scale, channels);
+    if (copy.scale) copy.scale = scale;
     copy.y_pixel = copy.narrow_pixel = width;
     conv_tiles[width / VF - 1][pixels - 1](&copy);
     for (int64_t i = 0; i < pixels; i++) {
@@ -202,6 +204,7 @@ static void compute_tile(conv_target *target, int64_t n, int64_t row, int64_t co
     conv_tile *tile = &target->tile;
     tile->at = n * p->image_floats + row * p->step * p->row_floats + col * p->step * p->in_c - target->origin + target->panel.in;
     place_outputs(target, tile, n, row, col);
+    tile->scale = target->last && run->scale ? run->scale + n * p->out_c + target->panel.out : NULL;
     tile->squeeze = target->last ? squeeze_row(&run->squeeze, n, target->block->index) : NULL;
     if (tile->squeeze) tile->squeeze += target->panel.out;
     tile->ahead = tile->w; /* nothing new */
@@ -370,6 +373,7 @@ static void run(const sn_kernel_call *call)
     run.residual = call_stored(call, 3);
     if (call->node->op == SN_OP_conv2d) {
         run.bias = call_input(call, 2);
+        run.scale = call_input(call, 5);
         run.activation = call->node->attrs.u.conv.activation;
     }
     const conv_plan *p = &run.plan;
@@ -392,6 +396,7 @@ static void run(const sn_kernel_call *call)
         .pack = pack,                                                                                                \
         .run = run,                                                                                                  \
         .squeezes = squeezing,                                                                                       \
+        .takes = SN_TAKES_SCALE,                                                                                     \
     }
 
 DENSE_KERNEL(conv2d_pointwise, SN_OP_conv2d, refuse_pointwise, squeezes);

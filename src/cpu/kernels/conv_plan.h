@@ -199,10 +199,10 @@ static inline void conv_plan_convert(conv_plan *p)
 /* ---- the two geometries ---- */
 
 /* A 1x1 convolution with stride 1 sees rows of pixels: one an image, or one in all where images are small. */
-static inline void conv_plan_flatten(conv_plan *p)
+static inline void conv_plan_flatten(conv_plan *p, bool apart)
 {
     int64_t pixels = p->in_h * p->in_w;
-    bool together = pixels < FEWEST_PIXELS;
+    bool together = !apart && pixels < FEWEST_PIXELS;
     p->in_h = p->out_h = 1;
     p->in_w = p->out_w = together ? p->images * pixels : pixels;
     if (together) p->images = 1;
@@ -218,15 +218,15 @@ static inline void conv_plan_cover(const sn_conv_attrs *a, sn_shape *x, sn_shape
 }
 
 /* x (images, in_h, in_w, in_c), w (kh, kw, in_c / groups, out_c) -> y.  alike: what is summed over the blocks of an image has the
- * same bits in every batch. */
-static inline conv_plan conv_plan_forward(const sn_conv_attrs *a, sn_shape x, sn_shape w, sn_shape y, bool alike)
+ * same bits in every batch; apart: a tile has pixels of one image. */
+static inline conv_plan conv_plan_forward(const sn_conv_attrs *a, sn_shape x, sn_shape w, sn_shape y, bool alike, bool apart)
 {
     conv_plan_cover(a, &x, &w);
     conv_plan p = {.images = x.n, .in_h = x.h, .in_w = x.w, .in_c = x.c, .out_h = y.h, .out_w = y.w, .out_c = y.c,
                    .groups = a->groups, .group_in = x.c / a->groups, .group_out = y.c / a->groups,
                    .kernel_w = w.h, .weight_out = w.c, .step = a->stride, .out_step = 1, .phases_count = 1,
                    .alike = alike};
-    if (conv_is_pointwise(a, w) && a->stride == 1) conv_plan_flatten(&p);
+    if (conv_is_pointwise(a, w) && a->stride == 1) conv_plan_flatten(&p, apart);
     for (int ky = 0; ky < w.n; ky++)
         for (int kx = 0; kx < w.h; kx++)
             p.taps[p.taps_count++] = (conv_tap){.row = ky - a->pad_top, .col = kx - a->pad_left, .ky = ky, .kx = kx};
@@ -242,7 +242,7 @@ static inline conv_plan conv_plan_backward(const sn_conv_attrs *a, sn_shape dy, 
     conv_plan p = {.images = dy.n, .in_h = dy.h, .in_w = dy.w, .in_c = dy.c, .out_h = dx.h, .out_w = dx.w, .out_c = dx.c,
                    .groups = a->groups, .group_in = dy.c / a->groups, .group_out = dx.c / a->groups,
                    .kernel_w = w.h, .weight_out = w.c, .step = 1, .out_step = a->stride};
-    if (conv_is_pointwise(a, w) && a->stride == 1) conv_plan_flatten(&p);
+    if (conv_is_pointwise(a, w) && a->stride == 1) conv_plan_flatten(&p, false);
     int s = a->stride;
     for (int row0 = 0; row0 < s && row0 < p.out_h; row0++)
         for (int col0 = 0; col0 < s && col0 < p.out_w; col0++) {

@@ -29,7 +29,7 @@ static q8_plan plan_of(const sn_kernel_call *call)
 {
     const sn_node *x = call->input_nodes[0];
     q8_plan p = {.c = conv_plan_forward(&call->node->attrs.u.conv, x->shape, call->input_nodes[1]->shape, call->node->shape,
-                                        call->squeeze_node != NULL)};
+                                        call->squeeze_node != NULL, false)};
     conv_phase *phase = &p.c.phases[0];
     phase->passes = phase->chunks = 1;
     phase->pass_segments = phase->segments;

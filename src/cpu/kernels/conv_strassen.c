@@ -140,7 +140,7 @@ static void pack(const sn_kernel_call *call, void *packed)
 
 typedef struct strassen_run {
     strassen_plan plan;
-    const float *in, *packed, *bias, *residual;
+    const float *in, *packed, *bias, *residual, *scale; /* scale: a row an image, or NULL */
     float *out, *scratch;
     int64_t *held; /* by worker: the block whose S it has, or -1 */
     sn_activation activation;
@@ -223,6 +223,13 @@ static int64_t first_output(const strassen_target *t, int64_t row)
     return (t->block->pixel + row) * t->run->plan.out_c + t->panel.out;
 }
 
+/* The scale of the panel's channels in the half of the outputs that begins at `half`, or NULL. */
+static const float *scale_at(const strassen_target *t, int64_t half)
+{
+    const strassen_run *run = t->run;
+    return run->scale ? run->scale + t->block->image * run->plan.out_c + half + t->panel.out : NULL;
+}
+
 static int64_t quarter_offset(const strassen_plan *p, int quarter)
 {
     return quarter / 2 * p->pairs * p->out_c + quarter % 2 * p->half_out;
@@ -243,8 +250,9 @@ static strassen_place place_of(const strassen_target *t, int64_t row, int64_t ro
 /* What tiles can apply; the rest follows in activate(). */
 static sn_activation clamp_of_run(const strassen_run *run) { return clamp_is(run->activation) ? run->activation : SN_IDENTITY; }
 
-SN_INLINE vf finish(vf value, const float *residual, int64_t lanes, sn_activation activation)
+SN_INLINE vf finish(vf value, const float *scale, const float *residual, int64_t lanes, sn_activation activation)
 {
+    if (scale) value *= vf_load_n(scale, lanes);
     if (residual) value += vf_load_n(residual, lanes);
     if (activation != SN_IDENTITY) value = vf_at_least(value, (vf){0});
     if (activation == SN_RELU6) value = vf_at_most(value, vf_all(6));
@@ -262,6 +270,7 @@ static SN_NOINLINE void finish_last_quarter(const strassen_target *t, const stra
     const strassen_run *run = t->run;
     int64_t offset = quarter_offset(&run->plan, C22), pixel = place->pixel;
     const float *residual = run->residual && !place->staged ? run->residual + first_output(t, place->row) + offset : NULL;
+    const float *scale = place->staged ? NULL : scale_at(t, run->plan.half_out);
     sn_activation activation = place->staged ? SN_IDENTITY : clamp_of_run(run);
     for (int64_t c = 0; c < t->panel.width; c += VF) {
         const float *u3 = place->quarter[C21] + c, *u4 = place->quarter[C12] + c;
@@ -269,7 +278,7 @@ static SN_NOINLINE void finish_last_quarter(const strassen_target *t, const stra
         vf sum = {0};
         for (int64_t i = 0; i < place->rows; i++) {
             vf value = vf_load(u3 + i * pixel) + (vf_load(u4 + i * pixel) - vf_load(y + i * pixel));
-            value = finish(value, residual ? residual + i * pixel + c : NULL, VF, activation);
+            value = finish(value, scale ? scale + c : NULL, residual ? residual + i * pixel + c : NULL, VF, activation);
             vf_store(y + i * pixel, value);
             sum += value;
         }
@@ -286,13 +295,14 @@ static void unstage(const strassen_target *t, const strassen_place *place)
     for (int q = 0; q < 4; q++) {
         int64_t rows = sn_min64(place->rows, q < C21 ? place->rows : t->block->seconds - place->row);
         int64_t first = first_output(t, place->row) + quarter_offset(p, q), channel = q % 2 * p->half_out;
+        const float *scale = scale_at(t, channel);
         for (int64_t c = 0; c < sn_min64(t->panel.width, t->lanes - channel); c += VF) {
             int64_t lanes = sn_min64(VF, t->lanes - channel - c);
             vf sum = {0};
             for (int64_t i = 0; i < rows; i++) {
                 int64_t at = first + i * p->out_c + c;
                 vf value = vf_load(place->quarter[q] + i * place->pixel + c);
-                value = finish(value, run->residual ? run->residual + at : NULL, lanes, activation);
+                value = finish(value, scale ? scale + c : NULL, run->residual ? run->residual + at : NULL, lanes, activation);
                 vf_store_n(run->out + at, value, lanes);
                 sum += value;
             }
@@ -365,6 +375,7 @@ static void set_ends(const strassen_target *t, const strassen_place *place, int 
         if (product->addend >= 0) tile->residual = place->quarter[product->addend];
     }
     bool finishes = ends && last && !place->staged;
+    tile->scale = finishes ? scale_at(t, q % 2 * run->plan.half_out) : NULL;
     if (finishes && run->residual) tile->residual = run->residual + first_output(t, place->row) + quarter_offset(&run->plan, q);
     tile->activation = finishes ? clamp_of_run(run) : SN_IDENTITY;
     tile->squeeze = finishes && t->squeeze ? t->squeeze + q % 2 * run->plan.half_out : NULL;
@@ -476,6 +487,7 @@ static void run(const sn_kernel_call *call)
     run.residual = call_input(call, 3);
     if (call->node->op == SN_OP_conv2d) {
         run.bias = call_input(call, 2);
+        run.scale = call_input(call, 5);
         run.activation = call->node->attrs.u.conv.activation;
     }
     run.squeeze = squeeze_begin(call, (float *)((char *)call->scratch + workers_bytes(p, call->threads)), p->blocks);
@@ -494,6 +506,7 @@ static void run(const sn_kernel_call *call)
         .pack = pack,                                                                                                \
         .run = run,                                                                                                  \
         .squeezes = squeezing,                                                                                       \
+        .takes = SN_TAKES_SCALE,                                                                                     \
     }
 
 STRASSEN_KERNEL(conv2d_strassen, SN_OP_conv2d, squeezes);

@@ -18,7 +18,8 @@ typedef struct conv_tile {
     const float *w;           /* [segment][step][vectors * VF]: floats or pairs of bf16 */
     const float *ahead;       /* weights that later tiles read: fetched a cache line a step */
     const float *bias;        /* NULL: adds to what is in y */
-    float *y;                 /* the first pixel; the sums are added to bias or y, then the residual, then the activation */
+    float *y;                 /* the first pixel; the sums are added to bias or y, times scale, then the residual, then the activation */
+    const float *scale;       /* of the panel's channels, for these pixels; or NULL */
     const stored *residual;   /* like y, or like `narrow` where maps are narrow; or NULL */
     ptrdiff_t y_pixel;
     float *squeeze;           /* NULL, or sums over pixels: what is stored to y is added to them */
@@ -90,6 +91,7 @@ SN_INLINE void fetch_outputs(const conv_tile *t, int pixels, int vectors)
             EACH_SUM(PIXELS, VECTORS) sum[i][v] += vf_load(t->bias + v * VF);                                        \
         else                                                                                                         \
             EACH_SUM(PIXELS, VECTORS) sum[i][v] += vf_load(t->y + i * t->y_pixel + v * VF);                          \
+        if (t->scale) EACH_SUM(PIXELS, VECTORS) sum[i][v] *= vf_load(t->scale + v * VF);                             \
         if (t->residual)                                                                                             \
             EACH_SUM(PIXELS, VECTORS) sum[i][v] += vs_load(t->residual + i * output_pixel(t) + v * VF);              \
         if (t->activation != SN_IDENTITY)                                                                            \

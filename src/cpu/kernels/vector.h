@@ -130,6 +130,9 @@ static inline const float *call_input(const sn_kernel_call *call, int index)
     return index < call->node->inputs_count && call->input_nodes[index] ? call->inputs[index] : NULL;
 }
 
+/* Whether a convolution's sums are multiplied by a row of each image. */
+static inline bool conv_scaled(const sn_kernel_call *call) { return call->node->inputs_count > 5 && call->input_nodes[5]; }
+
 static inline int64_t sn_min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t sn_max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t sn_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -1,7 +1,7 @@
 /* conv2d.c - convolution and its gradients, direct form.
  *
  * x (N,H,W,I), w (kh,kw,I/groups,O), y (N,OH,OW,O):
- *     y(n,oy,ox,o) = act(bias(o) + r(n,oy,ox,o) + sum of x(n, oy s + ky - top, ox s + kx - left, i) w(ky,kx,i,o))
+ *     y(n,oy,ox,o) = act((bias(o) + sum of x(n, oy s + ky - top, ox s + kx - left, i) w(ky,kx,i,o)) scale(n,o) + r(n,oy,ox,o))
  *
  * over ky, kx and the inputs i of o's group; with a gate x is x(n,..,i) gate(n,i).  Channels are the inner loop everywhere; gradients of the input use
  * weights transposed to (kh,kw,O/groups,I), which makes them the same product with x and y exchanged. */
@@ -81,7 +81,7 @@ static void REF(conv2d_rows)(const sn_kernel_call *call, int64_t begin, int64_t 
     const conv_geometry g =
         conv_geometry_of(call, call->input_nodes[0]->shape, call->input_nodes[1]->shape, call->node->shape);
     const real *x = call->inputs[0], *w = call->inputs[1], *bias = sn_ref_input(call, 2),
-               *residual = sn_ref_input(call, 3), *gate = sn_ref_input(call, 4);
+               *residual = sn_ref_input(call, 3), *gate = sn_ref_input(call, 4), *scale = sn_ref_input(call, 5);
     int64_t row_elements = g.y.w * g.y.c;
     for (int64_t row = begin; row < end; row++) {
         int64_t n = row / g.y.h, oy = row % g.y.h;
@@ -101,6 +101,7 @@ static void REF(conv2d_rows)(const sn_kernel_call *call, int64_t begin, int64_t 
                 REF(add_products)(to, g.y.c, from, g.stride * g.x.c, gate ? gate + n * g.x.c : NULL, tap, o.end - o.begin, g.groups, g.in, g.out);
             }
         }
+        for (int64_t i = 0; scale && i < row_elements; i++) y[i] *= scale[n * g.y.c + i % g.y.c];
         if (residual)
             for (int64_t i = 0; i < row_elements; i++) y[i] += residual[row * row_elements + i];
         REF(activate)(call->node->attrs.u.conv.activation, y, row_elements);
@@ -135,6 +136,26 @@ static size_t REF(conv2d_scratch)(const sn_kernel_call *call)
 }
 
 REF_KERNEL(conv2d, .run = REF(conv2d), .scratch_bytes = REF(conv2d_scratch));
+
+/* ---- two 1x1 convolutions as one; an item is a row of weights ---- */
+
+static void REF(compose_weight_rows)(const sn_kernel_call *call, int64_t begin, int64_t end)
+{
+    int64_t inner = call->input_nodes[1]->shape.w, out = call->node->shape.c;
+    const real *v = call->inputs[0], *w = call->inputs[1], *bias = sn_ref_input(call, 2);
+    for (int64_t row = begin; row < end; row++) {
+        real *y = (real *)call->output + row * out;
+        for (int64_t o = 0; o < out; o++) y[o] = bias ? bias[o] : 0;
+        REF(add_products)(y, out, v + row * inner, inner, NULL, w, 1, 1, inner, out);
+    }
+}
+
+static void REF(compose_weight)(const sn_kernel_call *call)
+{
+    sn_ref_for(call, call->node->shape.w, call->input_nodes[1]->shape.w * call->node->shape.c, REF(compose_weight_rows));
+}
+
+REF_KERNEL(compose_weight, .run = REF(compose_weight));
 
 /* ---- gradient of the input; an item is an input row (n, iy) ---- */
 
