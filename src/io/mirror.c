@@ -27,11 +27,14 @@ __attribute__((target("ssse3"))) static int swap_fives(int width, uint8_t *row)
     const __m128i first = _mm_setr_epi8(-1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
     int done = 0;
     uint8_t *left = row, *right = row + 3 * (size_t)width - VECTOR;
+    __m128i a = _mm_loadu_si128((const __m128i *)(const void *)left);
+    __m128i b = _mm_loadu_si128((const __m128i *)(const void *)right);
     for (; right - left >= VECTOR; left += 3 * FIVE, right -= 3 * FIVE, done += FIVE) {
-        const __m128i a = _mm_loadu_si128((const __m128i *)(const void *)left);
-        const __m128i b = _mm_loadu_si128((const __m128i *)(const void *)right);
         const __m128i to_left = _mm_or_si128(_mm_shuffle_epi8(b, from_right), _mm_and_si128(a, last));
         const __m128i to_right = _mm_or_si128(_mm_shuffle_epi8(a, from_left), _mm_and_si128(b, first));
+        /* The next ones before these are stored, which overlap by a byte: the processor would wait for it. */
+        a = _mm_loadu_si128((const __m128i *)(const void *)(left + 3 * FIVE));
+        b = _mm_loadu_si128((const __m128i *)(const void *)(right - 3 * FIVE));
         _mm_storeu_si128((__m128i *)(void *)left, to_left);
         _mm_storeu_si128((__m128i *)(void *)right, to_right);
     }
