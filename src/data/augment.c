@@ -1,10 +1,12 @@
 /* augment.c - see augment.h. */
 #include "data/augment.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/rng.h"
+#include "io/mirror.h"
 
 /* Which number of the stream is for what; those from 16 on are crop.c's. */
 enum { DRAW_DOWN, DRAW_RIGHT, DRAW_FLIP, DRAW_CUT_Y, DRAW_CUT_X, DRAW_ANGLE };
@@ -73,27 +75,39 @@ sn_augment_draw sn_augment_sample(const sn_augment *augment, int height, int wid
     return draw;
 }
 
+static void mirror(int width, size_t pixel_bytes, uint8_t *row)
+{
+    float keep[3]; /* the larger of the two kinds of pixels */
+    if (pixel_bytes == 3) {
+        sn_mirror(width, 1, row);
+        return;
+    }
+    assert(pixel_bytes == sizeof keep);
+    for (int left = 0, right = width - 1; left < right; left++, right--) {
+        memcpy(keep, row + (size_t)left * sizeof keep, sizeof keep);
+        memcpy(row + (size_t)left * sizeof keep, row + (size_t)right * sizeof keep, sizeof keep);
+        memcpy(row + (size_t)right * sizeof keep, keep, sizeof keep);
+    }
+}
+
 void sn_augment_copy(const sn_augment_draw *draw, int height, int width, size_t pixel_bytes, const void *source,
                      void *out)
 {
     const int32_t top = draw->valid[0], left = draw->valid[1], bottom = draw->valid[2], right = draw->valid[3];
-    const size_t row = (size_t)width * pixel_bytes;
-    /* The source column of output column `left`; a flipped row is read backwards from it. */
-    const int first = draw->flip ? width - 1 - left + draw->right : left + draw->right;
+    const size_t row = (size_t)width * pixel_bytes, bytes = left < right ? (size_t)(right - left) * pixel_bytes : 0;
+    /* The source column that lands leftmost; a flipped row is mirrored once it is copied. */
+    const int first = draw->flip ? width - right + draw->right : left + draw->right;
     for (int y = 0; y < height; y++) {
         uint8_t *to = (uint8_t *)out + (size_t)y * row;
         if (y < top || y >= bottom || left >= right) {
             memset(to, 0, row);
             continue;
         }
-        const uint8_t *from = (const uint8_t *)source + (size_t)(y + draw->down) * row + (size_t)first * pixel_bytes;
         memset(to, 0, (size_t)left * pixel_bytes);
-        if (draw->flip)
-            for (int x = left; x < right; x++, from -= pixel_bytes)
-                memcpy(to + (size_t)x * pixel_bytes, from, pixel_bytes);
-        else
-            memcpy(to + (size_t)left * pixel_bytes, from, (size_t)(right - left) * pixel_bytes);
-        memset(to + (size_t)right * pixel_bytes, 0, (size_t)(width - right) * pixel_bytes);
+        to += (size_t)left * pixel_bytes;
+        memcpy(to, (const uint8_t *)source + (size_t)(y + draw->down) * row + (size_t)first * pixel_bytes, bytes);
+        if (draw->flip) mirror(right - left, pixel_bytes, to);
+        memset(to + bytes, 0, (size_t)(width - right) * pixel_bytes);
     }
 }
 

@@ -29,7 +29,7 @@ sn_augment_draw sn_augment_sample(const sn_augment *augment, int height, int wid
 /* Adds what happens to pictures in words, parted by commas; nothing where nothing happens. */
 void sn_augment_describe(const sn_augment *augment, sn_text *text);
 
-/* Copies the picture as drawn; a pixel is `pixel_bytes` bytes.  Padding becomes zero bytes; the cut is left as it is.
+/* Copies the picture as drawn; a pixel is three bytes or three floats.  Padding becomes zero bytes; the cut is left as it is.
  */
 void sn_augment_copy(const sn_augment_draw *draw, int height, int width, size_t pixel_bytes, const void *source,
                      void *out);

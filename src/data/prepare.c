@@ -12,6 +12,7 @@
 #include "data/dataset.h"
 #include "data/mix.h"
 #include "data/randaugment.h"
+#include "io/mirror.h"
 
 enum { MOST_VIEWS = 4096, MOST_ALPHA = 100 };
 
@@ -155,7 +156,8 @@ senet_status sn_preparation_create(const sn_dataset *dataset, const sn_loader_op
     if (!sn_multiply(p.height, p.width, &bytes) || !sn_multiply(bytes, (int64_t)p.pixel_bytes, &bytes))
         return sn_fail(SENET_USAGE, "loader: a picture of %d x %d does not fit in memory", p.height, p.width);
     p.picture_bytes = (size_t)bytes;
-    p.moves = p.augment.pad > 0 || p.augment.flip || p.augment.rotate > 0 || p.augment.randaugment.ops > 0;
+    p.moves = p.augment.pad > 0 || (p.augment.flip && info->real) || p.augment.rotate > 0 ||
+              p.augment.randaugment.ops > 0;
     p.mixes = sn_mixes(&p.augment);
     p.solid = p.mixes || p.augment.randaugment.ops > 0;
     SN_RETURN_IF_FAILED(copy_views(options, &p));
@@ -300,7 +302,10 @@ static void augment_picture(const sn_preparation *p, sn_augment_draw *draw, uint
 {
     uint8_t mean[3];
     mean_colour(p, mean);
-    if (p->moves) sn_augment_copy(draw, p->height, p->width, p->pixel_bytes, from, out);
+    if (p->moves)
+        sn_augment_copy(draw, p->height, p->width, p->pixel_bytes, from, out);
+    else if (draw->flip)
+        sn_mirror(p->width, p->height, out);
     if (p->solid) make_solid(p, mean, draw, out);
     if (p->augment.randaugment.ops > 0)
         sn_randaugment(p->augment.randaugment.ops, p->augment.randaugment.magnitude, key,

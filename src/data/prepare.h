@@ -16,7 +16,7 @@ typedef struct sn_preparation {
     int64_t views_count;
     int height, width; /* of every picture in a batch */
     size_t pixel_bytes, picture_bytes;
-    bool moves; /* pictures are padded or mirrored, or turned: by way of a scratch picture */
+    bool moves; /* pictures are padded or turned, or of floats and mirrored: by way of a scratch picture */
     bool
         solid; /* padding is painted in the mean colour, as what comes later moves it or mixes it with other pictures */
     bool mixes; /* so is the cut */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/mirror.h"
 
 /* A rectangle of the resized picture. */
 typedef struct area {
@@ -98,17 +99,6 @@ static area take_crop(const sn_view *view, const sn_preprocess *how, area from)
     return crop;
 }
 
-static void mirror(int width, int height, uint8_t *pixels)
-{
-    for (int y = 0; y < height; y++, pixels += 3 * (size_t)width)
-        for (int left = 0, right = width - 1; left < right; left++, right--) {
-            uint8_t keep[3];
-            memcpy(keep, pixels + 3 * left, 3);
-            memcpy(pixels + 3 * left, pixels + 3 * right, 3);
-            memcpy(pixels + 3 * right, keep, 3);
-        }
-}
-
 static senet_status resample(const sn_image *image, area full, area part, int interpolation, uint8_t *pixels)
 {
     sn_window window = {.full_width = full.width,
@@ -148,7 +138,7 @@ senet_status sn_view_apply(const sn_view *view, const sn_preprocess *how, const 
                            (long long)from.width, (long long)from.height, how->width, how->height);
         SN_RETURN_IF_FAILED(resample(image, full, take_crop(view, how, from), how->interpolation, pixels));
     }
-    if (view->mirror) mirror(how->width, how->height, pixels);
+    if (view->mirror) sn_mirror(how->width, how->height, pixels);
     return SENET_OK;
 }
 

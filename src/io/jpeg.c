@@ -3,8 +3,8 @@
  * A file that ends too early is an error that says how far it got.  Damage inside the data that the library passes over
  * with a warning is passed over here too, as by every viewer: data sets in use have such pictures.
  *
- * Of a picture that is wanted in part only the rows and columns of the part are decoded, with a margin around them: the
- * library's smooth upsampling of colours looks at the neighbours.  The rows below are not read, unless the file has no
+ * Of a picture that is wanted in part only the rows and columns of the part are decoded, with a margin around them where
+ * colours are stored at less than the full resolution: the library's smooth upsampling looks at the neighbours.  The rows below are not read, unless the file has no
  * end marker, and so may be truncated. */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -19,7 +19,6 @@
 #include "io/picture.h"
 
 enum { MAX_SCANS = 1000 /* against files that cost hours */, EXIF_BYTES = 6 /* "Exif", NUL, NUL */ };
-enum { MARGIN = 32 /* pixels around a part: the largest unit of colour */ };
 
 /* libjpeg's objects lead; its callbacks find the rest behind them. */
 typedef struct jpeg_reader {
@@ -218,6 +217,13 @@ static void scale_range(int *from, int *end, JDIMENSION full, JDIMENSION reduced
     *end = (int)(((int64_t)*end * reduced + full - 1) / full);
 }
 
+/* The pixels around a part that its own depend on: two samples of colour, where colours need upsampling along the side.
+ */
+static int margin_of(int most_samples)
+{
+    return most_samples > 1 ? 2 * most_samples : 0;
+}
+
 /* Decompresses only what the part needs.  Returns where the part lies in the image. */
 static sn_wanted begin_part(jpeg_reader *r)
 {
@@ -228,20 +234,30 @@ static sn_wanted begin_part(jpeg_reader *r)
     int left = wanted.left, right = left + wanted.width, top = wanted.top, bottom = top + wanted.height;
     scale_range(&left, &right, r->jpeg.image_width, r->jpeg.output_width);
     scale_range(&top, &bottom, r->jpeg.image_height, r->jpeg.output_height);
-    const int end = right + MARGIN < (int)r->jpeg.output_width ? right + MARGIN : (int)r->jpeg.output_width;
-    JDIMENSION begin = (JDIMENSION)(left > MARGIN ? left - MARGIN : 0), width = (JDIMENSION)end - begin;
+    const int beside = margin_of(r->jpeg.max_h_samp_factor), above = margin_of(r->jpeg.max_v_samp_factor);
+    const int end = right + beside < (int)r->jpeg.output_width ? right + beside : (int)r->jpeg.output_width;
+    JDIMENSION begin = (JDIMENSION)(left > beside ? left - beside : 0), width = (JDIMENSION)end - begin;
     if (width < r->jpeg.output_width) jpeg_crop_scanline(&r->jpeg, &begin, &width); /* rounds begin down to a unit */
-    r->first_row = top > MARGIN ? top - MARGIN : 0;
+    r->first_row = top > above ? top - above : 0;
     senet_status status = sn_picture_allocate(r->picture, r->jpeg.output_width, bottom - r->first_row);
     if (status != SENET_OK) fail(r, status);
     return (sn_wanted){
         .left = left - (int)begin, .top = top - r->first_row, .width = right - left, .height = bottom - top};
 }
 
+/* Most files have their end marker at their very end. */
+static bool has_end_marker(const jpeg_reader *r)
+{
+    static const unsigned char marker[2] = {0xFF, JPEG_EOI};
+    const unsigned char *rest = r->source.next_input_byte;
+    const size_t size = r->source.bytes_in_buffer;
+    return size >= 2 && (memcmp(rest + size - 2, marker, 2) == 0 || memmem(rest, size, marker, 2));
+}
+
 /* A file that has its end marker is not truncated; of one that has none, the rest is decoded to see how far it goes. */
 static void check_end(jpeg_reader *r)
 {
-    if (r->at_end || memmem(r->source.next_input_byte, r->source.bytes_in_buffer, "\xFF\xD9", 2)) return;
+    if (r->at_end || has_end_marker(r)) return;
     r->spare_row = malloc((size_t)r->jpeg.output_width * 3);
     if (!r->spare_row) fail(r, sn_fail_memory((size_t)r->jpeg.output_width * 3, r->picture->name));
     while (r->jpeg.output_scanline < r->jpeg.output_height) jpeg_read_scanlines(&r->jpeg, &r->spare_row, 1);

@@ -1,8 +1,8 @@
 /* resample_rows.c - see resample_rows.h.
  *
  * A vector holds four pixels of four bytes, each of a row of its own, so that a tap is one load, one product by a
- * single weight and one sum, whatever the positions are.  The fourth byte of a pixel is the next pixel's first: its
- * result is written, and written over by the next. */
+ * single weight and one sum, whatever the positions are.  The fourth byte of a pixel is the next pixel's first, and its
+ * result is dropped when the sums of four positions are packed into bytes. */
 #include "io/resample_rows.h"
 
 #include <string.h>
@@ -10,9 +10,12 @@
 #include "base/levels.h"
 
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
+typedef int32_t ints4 __attribute__((vector_size(16)));
 typedef int32_t ints16 __attribute__((vector_size(64)));
+typedef int64_t longs2 __attribute__((vector_size(16)));
+typedef int64_t longs8 __attribute__((vector_size(64)));
 
-enum { PIXEL = 3, SLOT = 4, COLUMN = SN_QUAD * SLOT, BLOCK = 16 };
+enum { PIXEL = 3, SLOT = 4, COLUMN = SN_QUAD * SLOT, BLOCK = 16, FOUR = 4 };
 
 static inline uint8_t pil_round(int32_t sum)
 {

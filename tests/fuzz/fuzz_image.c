@@ -6,27 +6,41 @@
 
 #include <zlib.h>
 
+#include "base/rng.h"
 #include "fuzz/fuzz.h"
+#include "io/mirror.h"
 #include "io/picture.h"
 #include "unit/test_pictures.h"
 
 enum { MAX_PIXELS = 1 << 12, PNG_START = 8, CHUNK_OVERHEAD = 12 /* length, type, sum */ };
 
-static void choose_middle(void *context, int width, int height, sn_wanted *wanted)
+/* A rectangle that depends on the input; every other one may come reduced. */
+static void choose_some(void *context, int width, int height, sn_wanted *wanted)
 {
-    (void)context;
-    *wanted = (sn_wanted){
-        .left = width / 3, .top = height / 3, .width = width - 2 * (width / 3), .height = height - 2 * (height / 3)};
+    const uint64_t key = *(const uint64_t *)context;
+    wanted->width = 1 + (int)sn_rng_below(key, 0, (uint64_t)width);
+    wanted->height = 1 + (int)sn_rng_below(key, 1, (uint64_t)height);
+    wanted->left = (int)sn_rng_below(key, 2, (uint64_t)(width - wanted->width + 1));
+    wanted->top = (int)sn_rng_below(key, 3, (uint64_t)(height - wanted->height + 1));
+    wanted->least_width = wanted->least_height = key % 2 ? 5 : 0;
 }
 
-/* Of a picture that is known to be small. */
+/* Of a picture that is known to be small: what a training does with it. */
 static void decode_part(const uint8_t *data, size_t size)
 {
+    enum { WIDTH = 23, HEIGHT = 9 };
+    static const sn_window crop = {.full_width = WIDTH, .full_height = HEIGHT, .width = WIDTH, .height = HEIGHT};
+    uint64_t key = sn_fnv1a64(data, size);
     sn_image image = {0};
     sn_pixels part;
-    if (sn_image_decode_part(data, size, "fuzz", true, choose_middle, NULL, &image, &part) == SENET_OK &&
-        (part.width < 1 || part.height < 1))
-        abort();
+    if (sn_image_decode_part(data, size, "fuzz", true, choose_some, &key, &image, &part) == SENET_OK) {
+        uint8_t *pixels = malloc(3 * WIDTH * HEIGHT); /* of its size, for the sanitizer to see its end */
+        if (part.width < 1 || part.height < 1 || !pixels) abort();
+        for (int kind = SN_INTERPOLATION_BILINEAR; kind <= SN_INTERPOLATION_PIL_BICUBIC; kind++)
+            if (sn_image_resample(part, crop, kind, pixels) != SENET_OK) abort();
+        sn_mirror(WIDTH, HEIGHT, pixels);
+        free(pixels);
+    }
     sn_image_free(&image);
 }
 

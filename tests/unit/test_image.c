@@ -576,7 +576,7 @@ static void parts_are_the_same_pixels(void **state)
             test_picture picture = noisy_jpeg(W, H, factors[f][0], factors[f][1], kind == 2, kind == 1 ? 3 : 0);
             sn_image whole = {0};
             assert_works(sn_image_decode(picture.bytes, picture.size, "t", false, &whole));
-            for (uint64_t i = 0; i < 40; i++) {
+            for (uint64_t i = 0; i < 80; i++) {
                 const uint64_t key = sn_rng_key(4, SN_RNG_TEST, i, f);
                 part_case c = {
                     .wanted = {.width = 1 + (int)sn_rng_below(key, 0, W), .height = 1 + (int)sn_rng_below(key, 1, H)}};

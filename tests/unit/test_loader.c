@@ -285,8 +285,8 @@ static bool inside(const int32_t *rect, int y, int x)
 static void augmented_pictures_are_exact(void **state)
 {
     (void)state;
-    const int shapes[][2] = {{8, 8}, {5, 9}, {9, 4}, {1, 1}};
-    for (size_t s = 0; s < 4; s++)
+    const int shapes[][2] = {{8, 8}, {5, 9}, {9, 4}, {1, 1}, {2, 11}, {3, 16}, {2, 37}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (int variant = 0; variant < 8; variant++) {
             const int height = shapes[s][0], width = shapes[s][1], shorter = height < width ? height : width;
             sn_augment augment = {.pad = variant & 1 ? shorter : 0,
