@@ -67,6 +67,10 @@ typedef struct sn_kernel_call {
      * the mean over H and W of what it writes, summed in an order that depends on the shape alone. */
     const sn_node *squeeze_node;
     void *squeeze;
+    /* Not NULL: the kernel also computes this bn_stats of its output (sn_kernel.stats_refusal), into `stats`, (1,1,2,C), of the
+     * values as they are stored, summed in an order that depends on the shape alone. */
+    const sn_node *stats_node;
+    float *stats;
     const void *packed; /* what pack() made */
     void *scratch;      /* scratch_bytes() bytes, aligned, contents undefined */
     int threads;
@@ -95,6 +99,10 @@ typedef struct sn_kernel {
      * program sets call->squeeze_node from scratch_bytes() on, call->squeeze for run(), and skips the squeeze's own step.
      * cpu/kernels/squeeze_sums.h has the sums. */
     bool (*squeezes)(const sn_kernel_call *call);
+    /* Why a run cannot give the bn_stats of its output as a byproduct, or NULL: it can (no function: it never can).  Then the program
+     * of a whole batch sets call->stats_node from scratch_bytes() on, call->stats for run(), and skips the step of the statistics.
+     * cpu/kernels/norm_sums.h has the sums. */
+    const char *(*stats_refusal)(const sn_kernel_call *call);
 } sn_kernel;
 
 /* ---- programs ---- */

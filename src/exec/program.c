@@ -21,7 +21,7 @@ struct sn_workspace {
 
 typedef struct step {
     sn_id node;
-    sn_id squeeze; /* the squeeze_avg that the kernel computes beside, or SN_NONE */
+    sn_id squeeze, stats; /* the squeeze_avg and the bn_stats that the kernel computes beside, or SN_NONE */
     const sn_kernel *kernel;
     int64_t group; /* images that it computes at a time */
     size_t packed_offset, packed_bytes;
@@ -115,6 +115,7 @@ static sn_kernel_call blank_call(const sn_program *program, const step *s, int64
                            .precision = program->options.precision, .training = program->training};
     for (int k = 0; k < node->inputs_count; k++) call.input_nodes[k] = sn_input_of(view, node, k);
     if (s->squeeze != SN_NONE) call.squeeze_node = &view->nodes[s->squeeze];
+    if (s->stats != SN_NONE) call.stats_node = &view->nodes[s->stats];
     return call;
 }
 
@@ -140,15 +141,36 @@ static senet_status choose_groups(sn_program *program, sn_node_needs *needs)
     return status;
 }
 
-/* The squeeze_avg of node `id`, or SN_NONE. */
-static sn_id squeeze_of(const sn_graph *graph, sn_id id)
+/* The first such op on node `id`, or SN_NONE. */
+static sn_id reader_of(const sn_graph *graph, sn_id id, sn_op_kind op)
 {
     for (size_t i = (size_t)id + 1; i < graph->nodes_count; i++)
-        if (graph->nodes[i].op == SN_OP_squeeze_avg && graph->nodes[i].inputs[0] == id) return (sn_id)i;
+        if (graph->nodes[i].op == op && graph->nodes[i].inputs[0] == id) return (sn_id)i;
     return SN_NONE;
 }
 
-/* Chooses the step's kernel, and whether it squeezes its output too; says what memory it needs. */
+/* Whether the step's kernel computes batch norm's statistics of its output too. */
+static void choose_stats(const sn_program *program, step *s, sn_node_needs *needs)
+{
+    sn_id stats = reader_of(program->graph, s->node, SN_OP_bn_stats);
+    if (stats == SN_NONE) return;
+    const char *title = sn_node_title(&program->graph->nodes[stats]), *refusal = "it gives none";
+    if (s->group != program->graph->batch) {
+        refusal = "it computes a part of the batch at a time";
+    } else if (s->kernel->stats_refusal) {
+        sn_kernel_call call = blank_call(program, s, s->group);
+        refusal = s->kernel->stats_refusal(&call);
+    }
+    if (refusal) {
+        sn_log("dispatch", "%s: a step of its own, not beside %s: %s", title, s->kernel->name, refusal);
+        return;
+    }
+    s->stats = stats;
+    needs[stats].written_by = s->node;
+    sn_log("dispatch", "%s: beside '%s'", title, program->graph->nodes[s->node].name);
+}
+
+/* Chooses the step's kernel, and whether it squeezes its output too, and gives its statistics; says what memory it needs. */
 static senet_status choose_kernel(sn_program *program, step *s, sn_node_needs *needs)
 {
     int64_t sizes[2] = {s->group, 1};
@@ -161,11 +183,12 @@ static senet_status choose_kernel(sn_program *program, step *s, sn_node_needs *n
     if (!s->kernel || !s->kernel->run) return sn_fail(SENET_INTERNAL, "%s: no kernel runs this op", sn_node_title(calls->node));
     bool squeezes = s->kernel->squeezes != NULL;
     for (int k = 0; k < count; k++) squeezes = squeezes && s->kernel->squeezes(&calls[k]);
-    if (squeezes) s->squeeze = squeeze_of(program->graph, s->node);
+    if (squeezes) s->squeeze = reader_of(program->graph, s->node, SN_OP_squeeze_avg);
     if (s->squeeze != SN_NONE) {
         needs[s->squeeze].written_by = s->node;
         sn_log("dispatch", "%s: beside '%s'", sn_node_title(&program->graph->nodes[s->squeeze]), calls->node->name);
     }
+    choose_stats(program, s, needs);
     for (int k = 0; k < count; k++) {
         sn_kernel_call call = blank_call(program, s, sizes[k]);
         size_t scratch = s->kernel->scratch_bytes ? s->kernel->scratch_bytes(&call) : 0;
@@ -220,7 +243,7 @@ static senet_status choose_kernels(sn_program *program, sn_node_needs *needs)
         const sn_node *node = &graph->nodes[i];
         if (node->op == SN_OP_input || node->op == SN_OP_param || needs[i].written_by != (sn_id)i) continue;
         step *s = &program->steps[program->steps_count++];
-        *s = (step){.node = (sn_id)i, .squeeze = SN_NONE, .group = needs[i].group};
+        *s = (step){.node = (sn_id)i, .squeeze = SN_NONE, .stats = SN_NONE, .group = needs[i].group};
         SN_RETURN_IF_FAILED(choose_kernel(program, s, needs));
         if (sn_op_of(node->op)->effect) program->effects = true;
     }
@@ -403,6 +426,7 @@ static sn_kernel_call bind_call(const sn_program *p, const step *s, int64_t firs
         if (node->inputs[k] != SN_NONE) call.inputs[k] = data_of(p, node->inputs[k], first);
     call.output = data_of(p, s->node, first);
     if (s->squeeze != SN_NONE) call.squeeze = data_of(p, s->squeeze, first);
+    if (s->stats != SN_NONE) call.stats = data_of(p, s->stats, first);
     call.scratch = (char *)p->options.workspace->memory + p->plan.scratch_offsets[s->node];
     call.packed = (char *)(p->options.lean ? call.scratch : p->packed) + s->packed_offset;
     return call;

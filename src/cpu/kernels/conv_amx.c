@@ -12,6 +12,7 @@
  */
 #include "cpu/kernels/conv_amx_pack.h"
 #include "cpu/kernels/conv_amx_tiles.h"
+#include "cpu/kernels/norm_sums.h"
 #include "cpu/kernels/squeeze_sums.h"
 
 static tiled_plan plan_of(const sn_kernel_call *call)
@@ -54,6 +55,11 @@ static const char *refuse(const sn_kernel_call *call)
 /* Where every image has blocks of its own, the last value of a pixel is known when it is stored. */
 static bool squeezes(const sn_kernel_call *call) { return plan_of(call).images == call->node->shape.n; }
 
+static const char *stats_refusal(const sn_kernel_call *call)
+{
+    return call->node->dtype == SN_STORED ? NULL : "the output is stored otherwise";
+}
+
 static size_t packed_bytes(const sn_kernel_call *call)
 {
     tiled_plan plan = plan_of(call);
@@ -66,7 +72,7 @@ static void pack(const sn_kernel_call *call, void *packed)
     tiled_pack_weights(&plan, call->inputs[1], call->node->op != SN_OP_conv2d, call->threads, packed);
 }
 
-/* ---- scratch memory: of each worker the table of tiles, the copy and the gathered rows; then the sums of the squeeze ---- */
+/* ---- scratch memory: of each worker the table of tiles, the copy and the gathered rows; then the sums of the squeeze and of batch norm ---- */
 
 /* Up to 16 pixels, of which the first `skip` belong to the tile before. */
 typedef struct tiled_tile {
@@ -94,7 +100,7 @@ static size_t workers_bytes(const sn_kernel_call *call, const tiled_plan *p)
 static size_t scratch_bytes(const sn_kernel_call *call)
 {
     tiled_plan plan = plan_of(call);
-    return workers_bytes(call, &plan) + squeeze_bytes(call, plan.blocks_y);
+    return workers_bytes(call, &plan) + squeeze_bytes(call, plan.blocks_y) + norm_bytes(call, plan.blocks_n * plan.blocks_y);
 }
 
 static tiled_worker *worker_at(const tiled_plan *p, void *memory, int64_t index)
@@ -120,6 +126,7 @@ typedef struct tiled_run {
     tiled_end end;
     void *memory;
     squeeze_sums squeeze;
+    norm_sums norms;
 } tiled_run;
 
 /* Output pixels of every phase: images [n0, n1), rows [y0, y1). */
@@ -247,7 +254,10 @@ static void finish_tile(const tiled_run *run, tiled_end *end, const tiled_block 
         int64_t count = sn_min64(layout->rows - i, layout->cols - col);
         int64_t y = phase->row0 + (b->y0 + row) * p->out_step, x = phase->col0 + col * p->out_step;
         int64_t at = ((tile->image * p->out_h + y) * p->out_w + x) * p->out_c + panel->out;
-        if (count > 0) tiled_store(end, sums + i * TILED_PANEL, count, at, squeeze);
+        if (count > 0) {
+            tiled_store(end, sums + i * TILED_PANEL, count, at, squeeze);
+            norm_add(&run->norms, b->index, panel->out, panel->channels, (const stored *)end->out + at, end->pixel, count);
+        }
         i += sn_max64(count, 0) + layout->pixels - sn_max64(layout->cols, col);
         row++;
         col = 0;
@@ -294,6 +304,7 @@ static void compute_panel(const tiled_run *run, const tiled_block *b, const tile
     end.channels = panel.channels;
     for (int64_t n = b->n0; n < b->n1 && run->squeeze.rows; n++)
         clear_floats(squeeze_row(&run->squeeze, n, b->of_image) + panel.out, sn_ceil_div(panel.channels, VF) * VF);
+    norm_start(&run->norms, b->index, panel.out, panel.channels);
     int64_t pairs = sn_ceil_div(layout->count, 2);
     bool once = phase->taps == 1 || p->gathered;
     for (int64_t i = 0; i < pairs; i++) {
@@ -358,16 +369,19 @@ static void run(const sn_kernel_call *call)
         run.end.activation = call->node->attrs.u.conv.activation;
         if (clamp_is(run.end.activation)) run.end.clamp = clamp_of(run.end.activation);
     }
-    run.squeeze = squeeze_begin(call, (float *)(void *)((char *)call->scratch + workers_bytes(call, p)), p->blocks_y);
+    char *sums = (char *)call->scratch + workers_bytes(call, p);
+    run.squeeze = squeeze_begin(call, (float *)(void *)sums, p->blocks_y);
+    run.norms = norm_begin(call, (float *)(void *)(sums + squeeze_bytes(call, p->blocks_y)), p->blocks_n * p->blocks_y);
     run.end.squeezed = run.squeeze.rows != NULL;
     for (int i = 0; i < call->threads; i++) worker_at(p, run.memory, i)->block = -1;
     int64_t macs = p->images * p->phases[0].rows * p->phases[0].cols * p->out_c * p->steps * TILE_VALUES;
     int threads = macs < 8 * SN_SMALL_MACS ? 1 : call->threads;
     sn_parallel_for(threads, p->blocks_n * p->blocks_y * p->splits, compute_task, &run);
     squeeze_finish(&run.squeeze);
+    norm_finish(call, &run.norms);
 }
 
-#define TILED_KERNEL(base, kind, squeezing)                                                                          \
+#define TILED_KERNEL(base, kind, squeezing, gathers)                                                                 \
     const sn_kernel SN_KERNEL_SYMBOL(base) = {                                                                       \
         .name = SN_KERNEL_NAME(base),                                                                                \
         .op = kind,                                                                                                  \
@@ -379,7 +393,8 @@ static void run(const sn_kernel_call *call)
         .run = run,                                                                                                  \
         .squeezes = squeezing,                                                                                       \
         .takes = SN_TAKES_SCALE,                                                                                     \
+        .stats_refusal = gathers,                                                                                    \
     }
 
-TILED_KERNEL(conv2d_tiles, SN_OP_conv2d, squeezes);
-TILED_KERNEL(conv2d_grad_input_tiles, SN_OP_conv2d_grad_input, NULL);
+TILED_KERNEL(conv2d_tiles, SN_OP_conv2d, squeezes, stats_refusal);
+TILED_KERNEL(conv2d_grad_input_tiles, SN_OP_conv2d_grad_input, NULL, NULL);

@@ -10,7 +10,7 @@
  * Memory: reads the input once (and two rows a band again), writes the output once; the rows that come next, of both, are fetched.
  */
 #include "cpu/kernels/clamp.h"
-#include "cpu/kernels/stored.h"
+#include "cpu/kernels/norm_sums.h"
 
 #if SN_VECTOR_REGISTERS == 32
 enum { ROWS = 2, TILE = 7 }; /* 14 sums, 9 weights and an input; maps of ImageNet networks are multiples of 7 */
@@ -18,6 +18,7 @@ enum { ROWS = 2, TILE = 7 }; /* 14 sums, 9 weights and an input; maps of ImageNe
 enum { ROWS = 1, TILE = 4 };
 #endif
 enum { TAPS = 9, BAND_FLOATS = 16384, TASKS = 16, MOST_IN_ROWS = 2 * (ROWS - 1) + 3 };
+enum { STATS_PIXELS = 196 }; /* of a band, where statistics are gathered: a band has sums of its own, which are joined afterwards */
 
 /* A value to keep in a register: the compiler would load it again for every product. */
 #if SN_VECTOR_FLOATS == 16
@@ -42,6 +43,7 @@ static depthwise_plan plan_of(const sn_kernel_call *call)
     depthwise_plan p = {.in = call->input_nodes[0]->shape, .out = call->node->shape, .stride = a->stride,
                         .top = turned ? 2 - a->pad_top : a->pad_top, .left = turned ? 2 - a->pad_left : a->pad_left};
     p.band_rows = sn_max64(2, BAND_FLOATS / (p.out.w * p.out.c) / 2 * 2);
+    if (call->stats_node) p.band_rows = sn_max64(p.band_rows, sn_ceil_div(STATS_PIXELS, p.out.w) / 2 * 2);
     p.bands = sn_ceil_div(p.out.h, p.band_rows);
     p.blocks = sn_ceil_div(p.out.c, VF);
     p.blocks_each = sn_ceil_div(p.blocks, sn_min64(p.blocks, sn_ceil_div(TASKS, p.out.n * p.bands)));
@@ -164,6 +166,7 @@ typedef struct depthwise_run {
     stored *out;
     bool backward;
     clamp clamp;
+    norm_sums norms;
 } depthwise_run;
 
 /* Rows [row, row + rows) of channels [channel, end) of an image: ROWS of at least TILE pixels, or one. */
@@ -187,6 +190,9 @@ static void compute_rows(const depthwise_run *run, int64_t image, int64_t row, i
         t.skip_first = first < 0;
         t.skip_last = first + (pixels - 1) * p->stride + 2 >= p->in.w;
         tiles[p->stride - 1][kind](&t, channel, end);
+        for (int r = 0; r < rows && run->norms.rows; r++) /* while the outputs are in the L1 cache; without those that overlap */
+            norm_add(&run->norms, image * p->bands + row / p->band_rows, channel, end - channel,
+                     t.y + r * t.y_row + (col - from) * t.pixel + channel, t.pixel, pixels - (col - from));
     }
 }
 
@@ -245,9 +251,22 @@ static void depthwise_task(void *context, int64_t index, int worker)
         gather_rows(run, image, row0, row1, channel, end);
         return;
     }
+    norm_start(&run->norms, image * p->bands + band, channel, end - channel);
     int64_t row = row0;
     for (; row + ROWS <= row1 && p->out.w >= TILE; row += ROWS) compute_rows(run, image, row, ROWS, channel, end);
     for (; row < row1; row++) compute_rows(run, image, row, 1, channel, end);
+}
+
+static size_t scratch_bytes(const sn_kernel_call *call)
+{
+    depthwise_plan plan = plan_of(call);
+    return norm_bytes(call, plan.out.n * plan.bands);
+}
+
+/* The statistics' sums are the only scratch memory. */
+static const char *stats_refusal(const sn_kernel_call *call)
+{
+    return call->node->dtype == SN_STORED ? NULL : "the output is stored otherwise";
 }
 
 static void run(const sn_kernel_call *call)
@@ -260,13 +279,16 @@ static void run(const sn_kernel_call *call)
         run.gate = call_input(call, 4);
     }
     const depthwise_plan *p = &run.plan;
+    run.norms = norm_begin(call, call->scratch, p->out.n * p->bands);
     int threads = sn_shape_elements(p->out) * TAPS < SN_SMALL_MACS ? 1 : call->threads;
     sn_parallel_for(threads, p->out.n * p->bands * p->splits, depthwise_task, &run);
+    norm_finish(call, &run.norms);
 }
 
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_depthwise) = {
     .name = SN_KERNEL_NAME(conv2d_depthwise), .op = SN_OP_conv2d, .storage = SN_STORED, .refuse = refuse,
-    .packed_bytes = packed_bytes, .pack = pack, .run = run, .takes = SN_TAKES_GATE};
+    .scratch_bytes = scratch_bytes, .packed_bytes = packed_bytes, .pack = pack, .run = run, .takes = SN_TAKES_GATE,
+    .stats_refusal = stats_refusal};
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_grad_input_depthwise) = {
     .name = SN_KERNEL_NAME(conv2d_grad_input_depthwise), .op = SN_OP_conv2d_grad_input, .storage = SN_STORED, .refuse = refuse,
     .packed_bytes = packed_bytes, .pack = pack, .run = run};

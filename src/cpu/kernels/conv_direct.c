@@ -13,6 +13,7 @@
 #include "cpu/kernels/activate.h"
 #include "cpu/kernels/conv_pack.h"
 #include "cpu/kernels/conv_tiles.h"
+#include "cpu/kernels/norm_sums.h"
 #include "cpu/kernels/squeeze_sums.h"
 
 static conv_plan plan_of(const sn_kernel_call *call)
@@ -55,11 +56,19 @@ static bool squeezes(const sn_kernel_call *call)
            (plan.groups == 1 || plan.group_out % VF == 0);
 }
 
-/* ---- scratch memory: the workers' copied blocks and sums so far, then the sums of the squeeze ---- */
+/* A group's last vector does not reach into the next group. */
+static const char *stats_refusal(const sn_kernel_call *call)
+{
+    conv_plan plan = plan_of(call);
+    if (call->node->dtype != SN_STORED) return "the output is stored otherwise";
+    return plan.groups == 1 || plan.group_out % VF == 0 ? NULL : "groups that do not fill vectors";
+}
+
+/* ---- scratch memory: the workers' copied blocks and sums so far, then the sums of the squeeze and of batch norm ---- */
 
 typedef struct conv_scratch {
     size_t copy_bytes, sums_bytes; /* of a worker */
-    size_t squeeze;                /* where its sums begin */
+    size_t squeeze, norms;         /* where its sums begin, and those of batch norm */
 } conv_scratch;
 
 static conv_scratch scratch_of(const sn_kernel_call *call, const conv_plan *p)
@@ -70,13 +79,14 @@ static conv_scratch scratch_of(const sn_kernel_call *call, const conv_plan *p)
     if (sn_dtype_is_narrow(call->node->dtype) && several) /* else y itself has the sums between passes */
         s.sums_bytes = (size_t)(p->block_images * p->block_rows * p->block_cols) * PANEL * sizeof(float);
     s.squeeze = (s.copy_bytes + s.sums_bytes) * (size_t)call->threads;
+    s.norms = s.squeeze + squeeze_bytes(call, p->blocks_y * p->blocks_x);
     return s;
 }
 
 static size_t scratch_bytes(const sn_kernel_call *call)
 {
     conv_plan plan = plan_of(call);
-    return scratch_of(call, &plan).squeeze + squeeze_bytes(call, plan.blocks_y * plan.blocks_x);
+    return scratch_of(call, &plan).norms + norm_bytes(call, plan.blocks_n * plan.blocks_y * plan.blocks_x);
 }
 
 static size_t packed_bytes(const sn_kernel_call *call)
@@ -104,12 +114,13 @@ typedef struct conv_run {
     char *memory;   /* scratch */
     sn_activation activation;
     squeeze_sums squeeze;
+    norm_sums norms;
 } conv_run;
 
 /* Output pixels of a phase: images [n0, n1), rows [y0, y1), columns [x0, x1). */
 typedef struct conv_block {
     int64_t n0, n1, y0, y1, x0, x1;
-    int64_t index; /* within the image */
+    int64_t index, number; /* within the image, and of all */
 } conv_block;
 
 /* Copies the input of a block: rows outside the image are left out, columns outside are zero. */
@@ -217,6 +228,9 @@ static void compute_tile(conv_target *target, int64_t n, int64_t row, int64_t co
         conv_tiles[target->panel.width / VF - 1][pixels - 1](tile);
     else
         compute_copied_tile(target, tile, pixels);
+    if (target->last && run->norms.rows) /* the output is narrow, or y itself */
+        norm_add(&run->norms, target->block->number, target->panel.out, target->panel.channels,
+                 NARROWS ? tile->narrow : (const stored *)(const void *)tile->y, output_pixel(tile), pixels);
 }
 
 /* A row of the block, without the segments that fall outside the image, in tiles of nearly equal size. */
@@ -300,6 +314,7 @@ static void compute_panel(conv_target *target, int64_t index, const conv_pass *p
     tile->activation = target->last && clamp_is(run->activation) ? run->activation : SN_IDENTITY;
     target->first_segment = pass->first_segment;
     target->tiles_done = 0;
+    if (target->last) norm_start(&run->norms, target->block->number, panel.out, panel.channels);
     conv_tile whole = *tile;
     for (int64_t n = target->block->n0; n < target->block->n1; n++) {
         float *sums = squeeze_row(&run->squeeze, n, target->block->index);
@@ -346,6 +361,7 @@ static void compute_task(void *context, int64_t index, int worker)
     conv_block b = {.x0 = index % p->blocks_x * p->block_cols, .y0 = index / p->blocks_x % p->blocks_y * p->block_rows,
                     .n0 = index / p->blocks_x / p->blocks_y * p->block_images};
     b.index = index % (p->blocks_x * p->blocks_y);
+    b.number = index;
     b.x1 = sn_min64(b.x0 + p->block_cols, p->phases[0].cols);
     b.y1 = sn_min64(b.y0 + p->block_rows, p->phases[0].rows);
     b.n1 = sn_min64(b.n0 + p->block_images, p->images);
@@ -378,14 +394,16 @@ static void run(const sn_kernel_call *call)
     }
     const conv_plan *p = &run.plan;
     run.squeeze = squeeze_begin(call, (float *)(void *)(run.memory + run.scratch.squeeze), p->blocks_y * p->blocks_x);
+    run.norms = norm_begin(call, (float *)(void *)(run.memory + run.scratch.norms), p->blocks_n * p->blocks_y * p->blocks_x);
     int64_t macs = p->images * p->out_h * p->out_w * p->out_c * p->steps / (p->out_step * p->out_step);
     int threads = macs < SN_SMALL_MACS ? 1 : call->threads;
     sn_parallel_for(threads, p->blocks_n * p->blocks_y * p->blocks_x * p->panel_splits, compute_task, &run);
     squeeze_finish(&run.squeeze);
+    norm_finish(call, &run.norms);
 }
 
 /* The same kernel under the names by which profiles tell 1x1 convolutions apart. */
-#define DENSE_KERNEL(base, kind, refusal, squeezing)                                                                 \
+#define DENSE_KERNEL(base, kind, refusal, squeezing, gathers)                                                        \
     const sn_kernel SN_KERNEL_SYMBOL(base) = {                                                                       \
         .name = SN_KERNEL_NAME(base),                                                                                \
         .op = kind,                                                                                                  \
@@ -397,9 +415,10 @@ static void run(const sn_kernel_call *call)
         .run = run,                                                                                                  \
         .squeezes = squeezing,                                                                                       \
         .takes = SN_TAKES_SCALE,                                                                                     \
+        .stats_refusal = gathers,                                                                                    \
     }
 
-DENSE_KERNEL(conv2d_pointwise, SN_OP_conv2d, refuse_pointwise, squeezes);
-DENSE_KERNEL(conv2d_direct, SN_OP_conv2d, refuse, squeezes);
-DENSE_KERNEL(conv2d_grad_input_pointwise, SN_OP_conv2d_grad_input, refuse_pointwise, NULL);
-DENSE_KERNEL(conv2d_grad_input_direct, SN_OP_conv2d_grad_input, refuse, NULL);
+DENSE_KERNEL(conv2d_pointwise, SN_OP_conv2d, refuse_pointwise, squeezes, stats_refusal);
+DENSE_KERNEL(conv2d_direct, SN_OP_conv2d, refuse, squeezes, stats_refusal);
+DENSE_KERNEL(conv2d_grad_input_pointwise, SN_OP_conv2d_grad_input, refuse_pointwise, NULL, NULL);
+DENSE_KERNEL(conv2d_grad_input_direct, SN_OP_conv2d_grad_input, refuse, NULL, NULL);

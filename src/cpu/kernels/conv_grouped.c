@@ -16,6 +16,7 @@
 #include "cpu/kernels/clamp.h"
 #include "cpu/kernels/copy.h"
 #include "cpu/kernels/grouped_lanes.h"
+#include "cpu/kernels/norm_sums.h"
 
 #if SN_VECTOR_REGISTERS == 32
 enum { TILE_ROWS = 2, TILE_PIXELS = 7 }; /* 14 sums, 9 weights, the lanes and an input */
@@ -76,9 +77,22 @@ static const char *refuse(const sn_kernel_call *call)
     return plan_of(call).kind == GROUPED_NONE ? "groups that do not fill vectors" : NULL;
 }
 
+/* Outputs fill whole vectors. */
+static const char *stats_refusal(const sn_kernel_call *call)
+{
+    return call->node->dtype == SN_STORED ? NULL : "the output is stored otherwise";
+}
+
+/* Before the sums of batch norm. */
+static size_t workers_bytes(const grouped_plan *p, int threads)
+{
+    return sn_align((size_t)(p->buffer_floats * threads) * sizeof(float), SN_ALIGNMENT);
+}
+
 static size_t scratch_bytes(const sn_kernel_call *call)
 {
-    return (size_t)(plan_of(call).buffer_floats * call->threads) * sizeof(float);
+    grouped_plan p = plan_of(call);
+    return workers_bytes(&p, call->threads) + norm_bytes(call, p.out.n * p.bands);
 }
 
 /* ---- weights: [block][input of a group][tap][VF] ---- */
@@ -189,6 +203,7 @@ typedef struct grouped_run {
     stored *out;
     float *scratch;
     clamp clamp;
+    norm_sums norms;
     int32_t lanes[VF * VF]; /* [block of a copy][input of a group][VF]; unused where inputs are broadcast */
 } grouped_run;
 
@@ -258,6 +273,9 @@ static void grouped_task(void *context, int64_t index, int worker)
                 if (next != channel || next_row > 0) set_fetch(p, &t, in + next, row + next_row, col);
                 tiles[p->kind][p->stride - 1](&t);
             }
+        norm_start(&run->norms, index / p->splits, block * VF, VF);
+        norm_add(&run->norms, index / p->splits, block * VF, VF,
+                 run->out + (image * p->out.h + row0) * p->out.w * p->out.c + block * VF, p->out.c, (row1 - row0) * p->out.w);
     }
 }
 
@@ -276,8 +294,10 @@ static void run(const sn_kernel_call *call)
     const grouped_plan *p = &run.plan;
     if (call->node->op == SN_OP_conv2d) run.bias = call_input(call, 2);
     if (p->kind != GROUPED_BROADCAST) set_lanes(p, run.lanes);
+    run.norms = norm_begin(call, (float *)(void *)((char *)call->scratch + workers_bytes(p, call->threads)), p->out.n * p->bands);
     int threads = sn_shape_elements(p->out) * TAPS * p->group_in < SN_SMALL_MACS ? 1 : call->threads;
     sn_parallel_for(threads, p->out.n * p->bands * p->splits, grouped_task, &run);
+    norm_finish(call, &run.norms);
 }
 
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_grouped) = {
@@ -289,6 +309,7 @@ const sn_kernel SN_KERNEL_SYMBOL(conv2d_grouped) = {
     .packed_bytes = packed_bytes,
     .pack = pack,
     .run = run,
+    .stats_refusal = stats_refusal,
 };
 
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_grad_input_grouped) = {

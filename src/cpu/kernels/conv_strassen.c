@@ -25,10 +25,11 @@
 #include "cpu/kernels/activate.h"
 #include "cpu/kernels/conv_strassen_plan.h"
 #include "cpu/kernels/conv_tiles.h"
+#include "cpu/kernels/norm_sums.h"
 #include "cpu/kernels/squeeze_sums.h"
 #include "cpu/kernels/transpose.h"
 
-/* ---- scratch memory: the workers' S and staged outputs, the block whose S each of them has, then the sums of the squeeze ---- */
+/* ---- scratch memory: the workers' S and staged outputs, the block whose S each of them has, then the sums of the squeeze and of batch norm ---- */
 
 static size_t workers_bytes(const strassen_plan *p, int threads)
 {
@@ -39,10 +40,11 @@ static size_t workers_bytes(const strassen_plan *p, int threads)
 static size_t scratch_bytes(const sn_kernel_call *call)
 {
     strassen_plan plan = strassen_plan_of(call);
-    return workers_bytes(&plan, call->threads) + squeeze_bytes(call, plan.blocks);
+    return workers_bytes(&plan, call->threads) + squeeze_bytes(call, plan.blocks) + norm_bytes(call, plan.images * plan.blocks);
 }
 
 static bool squeezes(const sn_kernel_call *call) { return clamp_is(call->node->attrs.u.conv.activation); }
+static const char *stats_refusal(const sn_kernel_call *call) { return call->precision == SN_FLOAT ? NULL : "not single precision"; }
 
 /* ---- weights: [panel][product][half of the input channels][width] ---- */
 
@@ -145,6 +147,7 @@ typedef struct strassen_run {
     int64_t *held; /* by worker: the block whose S it has, or -1 */
     sn_activation activation;
     squeeze_sums squeeze;
+    norm_sums norms;
 } strassen_run;
 
 /* Pairs of one image in a worker's memory. */
@@ -323,6 +326,21 @@ static void activate(const strassen_target *t)
     }
 }
 
+/* Batch norm's sums of what is written: the panel's quarters, while they are in the L2 cache. */
+static void add_to_norms(const strassen_target *t)
+{
+    const strassen_run *run = t->run;
+    const strassen_plan *p = &run->plan;
+    int64_t block = t->block->image * p->blocks + t->block->index;
+    for (int half = 0; half < 2; half++) {
+        int64_t lanes = sn_min64(t->panel.width, t->lanes - half * p->half_out), channel = t->panel.out + half * p->half_out;
+        const float *first = run->out + first_output(t, 0), *one = first + quarter_offset(p, half), *two = first + quarter_offset(p, C21 + half);
+        norm_start(&run->norms, block, channel, lanes);
+        norm_add(&run->norms, block, channel, lanes, one, p->out_c, t->block->pairs);
+        norm_add(&run->norms, block, channel, lanes, two, p->out_c, t->block->seconds);
+    }
+}
+
 /* What finish_last_quarter reads and the product before it does not. */
 static void fetch_quarter(const float *from, ptrdiff_t pixel, int64_t rows, int64_t width)
 {
@@ -474,6 +492,7 @@ static void compute_task(void *context, int64_t index, int worker)
                 multiply_pass(&target, product, offset, w + (product * p->half_in + offset) * target.panel.width, more);
             }
         if (!clamp_is(run->activation)) activate(&target);
+        if (run->norms.rows) add_to_norms(&target);
     }
 }
 
@@ -490,13 +509,16 @@ static void run(const sn_kernel_call *call)
         run.scale = call_input(call, 5);
         run.activation = call->node->attrs.u.conv.activation;
     }
-    run.squeeze = squeeze_begin(call, (float *)((char *)call->scratch + workers_bytes(p, call->threads)), p->blocks);
+    char *sums = (char *)call->scratch + workers_bytes(p, call->threads);
+    run.squeeze = squeeze_begin(call, (float *)sums, p->blocks);
+    run.norms = norm_begin(call, (float *)(sums + squeeze_bytes(call, p->blocks)), p->images * p->blocks);
     int64_t macs = p->images * p->pixels * p->in_c * p->out_c;
     sn_parallel_for(macs < SN_SMALL_MACS ? 1 : call->threads, p->images * p->blocks * p->splits, compute_task, &run);
     squeeze_finish(&run.squeeze);
+    norm_finish(call, &run.norms);
 }
 
-#define STRASSEN_KERNEL(base, kind, squeezing)                                                                       \
+#define STRASSEN_KERNEL(base, kind, squeezing, gathers)                                                              \
     const sn_kernel SN_KERNEL_SYMBOL(base) = {                                                                       \
         .name = SN_KERNEL_NAME(base),                                                                                \
         .op = kind,                                                                                                  \
@@ -507,7 +529,8 @@ static void run(const sn_kernel_call *call)
         .run = run,                                                                                                  \
         .squeezes = squeezing,                                                                                       \
         .takes = SN_TAKES_SCALE,                                                                                     \
+        .stats_refusal = gathers,                                                                                    \
     }
 
-STRASSEN_KERNEL(conv2d_strassen, SN_OP_conv2d, squeezes);
-STRASSEN_KERNEL(conv2d_grad_input_strassen, SN_OP_conv2d_grad_input, NULL);
+STRASSEN_KERNEL(conv2d_strassen, SN_OP_conv2d, squeezes, stats_refusal);
+STRASSEN_KERNEL(conv2d_grad_input_strassen, SN_OP_conv2d_grad_input, NULL, NULL);

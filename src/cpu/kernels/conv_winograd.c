@@ -18,12 +18,19 @@
  */
 #include "cpu/kernels/activate.h"
 #include "cpu/kernels/conv_winograd_plan.h"
+#include "cpu/kernels/norm_sums.h"
 #include "cpu/kernels/transpose.h"
+
+/* Before the sums of batch norm. */
+static size_t workers_bytes(const winograd_plan *p, int threads)
+{
+    return sn_align((size_t)p->worker_floats * (size_t)threads * sizeof(float) + (size_t)threads * sizeof(int64_t), SN_ALIGNMENT);
+}
 
 static size_t scratch_bytes(const sn_kernel_call *call, int tile)
 {
     winograd_plan p = winograd_plan_of(call, tile);
-    return (size_t)p.worker_floats * (size_t)call->threads * sizeof(float) + (size_t)call->threads * sizeof(int64_t);
+    return workers_bytes(&p, call->threads) + norm_bytes(call, p.tile_blocks);
 }
 
 static size_t packed_bytes(const sn_kernel_call *call, int tile)
@@ -126,6 +133,7 @@ typedef struct winograd_run {
     float *scratch;
     int64_t *held; /* by worker: the block whose transformed input it has, or -1 */
     sn_activation activation;
+    norm_sums norms;
 } winograd_run;
 
 /* Tile's corner in the output and its image. */
@@ -142,7 +150,7 @@ typedef struct row_group {
 
 /* A block of tiles in a worker's memory. */
 typedef struct winograd_block {
-    int64_t tiles, groups_count;
+    int64_t index, tiles, groups_count;
     row_group groups[MOST_GROUPS];
     tile_place places[MOST_GROUPS * TALL_ROWS];
     float *v, *m;
@@ -154,6 +162,7 @@ static void set_block(const winograd_run *run, int64_t index, int worker, winogr
 {
     const winograd_plan *p = &run->plan;
     int64_t first = index * p->block_tiles, start = 0;
+    b->index = index;
     b->v = run->scratch + worker * p->worker_floats;
     b->m = b->v + p->v_floats;
     b->zeros = (stored *)(b->m + p->points * p->m_stride);
@@ -289,6 +298,22 @@ DEFINE_WRITE(write_tile_4, 4, false)
 DEFINE_WRITE(write_tile_2_other, 2, true)
 DEFINE_WRITE(write_tile_4_other, 4, true)
 
+/* Batch norm's sums of what was written: tiles that lie side by side are rows of pixels, still in the L1 cache. */
+static void add_to_norms(const winograd_run *run, const winograd_block *b, int64_t panel, int64_t vectors)
+{
+    const winograd_plan *p = &run->plan;
+    int64_t channel = panel * VF, channels = sn_min64(vectors * VF, p->out_c - channel);
+    norm_start(&run->norms, b->index, channel, channels);
+    for (int64_t t = 0, end; t < b->tiles; t = end) {
+        const tile_place *at = &b->places[t];
+        for (end = t + 1; end < b->tiles && b->places[end].x > at->x; end++) {}
+        int64_t rows = sn_min64(p->tile, p->out_h - at->y), cols = sn_min64((end - t) * p->tile, p->out_w - at->x);
+        const stored *y = run->out + ((at->image * p->out_h + at->y) * p->out_w + at->x) * p->out_c + channel;
+        for (int64_t row = 0; row < rows; row++)
+            norm_add(&run->norms, b->index, channel, channels, y + row * p->out_w * p->out_c, p->out_c, cols);
+    }
+}
+
 /* The products of one or two neighbouring vectors of outputs for the block, and their outputs. */
 static void multiply_panels(const winograd_run *run, const winograd_block *b, int64_t panel, int64_t vectors)
 {
@@ -311,6 +336,7 @@ static void multiply_panels(const winograd_run *run, const winograd_block *b, in
     for (int64_t t = 0; t < b->tiles; t++)
         for (int64_t i = 0; i < vectors; i++)
             write(run, b->places[t], (panel + i) * VF, b->m + (t * vectors + i) * VF);
+    if (run->norms.rows) add_to_norms(run, b, panel, vectors);
 }
 
 static void run_task(void *context, int64_t index, int worker)
@@ -346,11 +372,18 @@ static void run(const sn_kernel_call *call, int tile)
         run.bias = call_input(call, 2);
         run.activation = call->node->attrs.u.conv.activation;
     }
+    run.norms = norm_begin(call, (float *)(void *)((char *)call->scratch + workers_bytes(p, call->threads)), p->tile_blocks);
     int64_t macs = p->tiles * p->points * p->in_c * p->out_c;
     sn_parallel_for(macs < SN_SMALL_MACS ? 1 : call->threads, p->tile_blocks * p->splits, run_task, &run);
+    norm_finish(call, &run.norms);
 }
 
 /* ---- the kernels: each form, forward and backward-data ---- */
+
+static const char *stats_refusal(const sn_kernel_call *call)
+{
+    return call->node->dtype == SN_STORED ? NULL : "the output is stored otherwise";
+}
 
 #define DEFINE_FORM(TILE)                                                                                            \
     static const char *refuse_##TILE(const sn_kernel_call *call) { return winograd_refusal(call, TILE); }            \
@@ -359,7 +392,7 @@ static void run(const sn_kernel_call *call, int tile)
     static void pack_##TILE(const sn_kernel_call *call, void *packed) { pack(call, packed, TILE); }                  \
     static void run_##TILE(const sn_kernel_call *call) { run(call, TILE); }
 
-#define KERNEL(BASE, OP, TILE)                                                                                       \
+#define KERNEL(BASE, OP, TILE, GATHERS)                                                                              \
     const sn_kernel SN_KERNEL_SYMBOL(BASE) = {                                                                       \
         .name = SN_KERNEL_NAME(BASE),                                                                                \
         .op = OP,                                                                                                    \
@@ -369,11 +402,12 @@ static void run(const sn_kernel_call *call, int tile)
         .packed_bytes = packed_bytes_##TILE,                                                                         \
         .pack = pack_##TILE,                                                                                         \
         .run = run_##TILE,                                                                                           \
+        .stats_refusal = GATHERS,                                                                                    \
     }
 
 DEFINE_FORM(4)
 DEFINE_FORM(2)
-KERNEL(conv2d_winograd_f43, SN_OP_conv2d, 4);
-KERNEL(conv2d_winograd_f23, SN_OP_conv2d, 2);
-KERNEL(conv2d_grad_input_winograd_f43, SN_OP_conv2d_grad_input, 4);
-KERNEL(conv2d_grad_input_winograd_f23, SN_OP_conv2d_grad_input, 2);
+KERNEL(conv2d_winograd_f43, SN_OP_conv2d, 4, stats_refusal);
+KERNEL(conv2d_winograd_f23, SN_OP_conv2d, 2, stats_refusal);
+KERNEL(conv2d_grad_input_winograd_f43, SN_OP_conv2d_grad_input, 4, NULL);
+KERNEL(conv2d_grad_input_winograd_f23, SN_OP_conv2d_grad_input, 2, NULL);

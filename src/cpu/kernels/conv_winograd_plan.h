@@ -18,6 +18,7 @@ enum {
     L3_WEIGHTS = 4 << 20,       /* up to so many, reading them for each block costs little */
     MOST_BLOCK_BYTES = 4 << 20, /* of transformed input */
     MOST_GROUPS = 8,            /* of rows in a block */
+    STATS_BLOCKS = 4,           /* at least, where statistics are gathered, if there are as many smallest ones */
     PAGE_FLOATS = 16            /* keeps rows of equal points out of each other's cache sets */
 };
 
@@ -64,10 +65,11 @@ static inline winograd_plan winograd_plan_of(const sn_kernel_call *call, int til
     winograd_plan p = winograd_shape(call, tile);
     int64_t weights = (int64_t)winograd_packed_floats(&p) * 4, column = p.points * p.blocks * VF * 4;
     int64_t smallest = p.panels == 1 ? TALL_ROWS : BLOCK_ROWS, wanted = call->threads > 1 ? 2 * call->threads : 1;
+    int64_t blocks_wanted = call->stats_node ? STATS_BLOCKS : wanted; /* whose sums are joined: threads shall not count */
     int64_t most = weights <= L2_WEIGHTS ? smallest : weights <= L3_WEIGHTS ? 2 * smallest : 4 * smallest;
     most = sn_max64(smallest, sn_min64(most, MOST_BLOCK_BYTES / column));
     if (p.tiles <= TALL_ROWS) smallest = TALL_ROWS;
-    while (weights <= L3_WEIGHTS && most > smallest && sn_ceil_div(p.tiles, most) < wanted) most = sn_max64(smallest, most / 2);
+    while (weights <= L3_WEIGHTS && most > smallest && sn_ceil_div(p.tiles, most) < blocks_wanted) most = sn_max64(smallest, most / 2);
     most = sn_max64(smallest, most);
     p.tile_blocks = sn_ceil_div(p.tiles, most);
     p.block_tiles = sn_ceil_div(p.tiles, p.tile_blocks);
