@@ -19,6 +19,7 @@
 #include "cpu/kernels/activate.h"
 #include "cpu/kernels/conv_winograd_plan.h"
 #include "cpu/kernels/norm_sums.h"
+#include "cpu/kernels/squeeze_sums.h"
 #include "cpu/kernels/transpose.h"
 
 /* Before the sums of batch norm. */
@@ -30,7 +31,7 @@ static size_t workers_bytes(const winograd_plan *p, int threads)
 static size_t scratch_bytes(const sn_kernel_call *call, int tile)
 {
     winograd_plan p = winograd_plan_of(call, tile);
-    return workers_bytes(&p, call->threads) + norm_bytes(call, p.tile_blocks);
+    return workers_bytes(&p, call->threads) + squeeze_bytes(call, p.tiles_y * p.tiles_x) + norm_bytes(call, p.tile_blocks);
 }
 
 static size_t packed_bytes(const sn_kernel_call *call, int tile)
@@ -133,6 +134,7 @@ typedef struct winograd_run {
     float *scratch;
     int64_t *held; /* by worker: the block whose transformed input it has, or -1 */
     sn_activation activation;
+    squeeze_sums squeeze; /* a row a tile: how tiles are cut into blocks depends on the batch and the threads */
     norm_sums norms;
 } winograd_run;
 
@@ -264,6 +266,7 @@ SN_INLINE void write_tile(const winograd_run *run, int tile, tile_place at, int6
     int64_t rows = p->out_h - at.y, cols = p->out_w - at.x, row_values = p->out_w * p->out_c;
     int64_t first = ((at.image * p->out_h + at.y) * p->out_w + at.x) * p->out_c + channel;
     bool relu = run->activation == SN_RELU;
+    vf sum = {0};
     SN_UNROLL for (int y = 0; y < tile; y++) {
         if (y >= rows) break;
         vf row[MOST_TILE];
@@ -279,8 +282,11 @@ SN_INLINE void write_tile(const winograd_run *run, int tile, tile_place at, int6
             else if (relu)
                 value = vf_relu(value);
             vs_store_n(to + x * p->out_c, value, lanes);
+            sum += value;
         }
     }
+    float *squeeze = squeeze_row(&run->squeeze, at.image, at.y / tile * p->tiles_x + at.x / tile);
+    if (squeeze) vf_store(squeeze + channel, sum);
 }
 
 #define DEFINE_WRITE(name, tile, other)                                                                              \
@@ -372,10 +378,19 @@ static void run(const sn_kernel_call *call, int tile)
         run.bias = call_input(call, 2);
         run.activation = call->node->attrs.u.conv.activation;
     }
-    run.norms = norm_begin(call, (float *)(void *)((char *)call->scratch + workers_bytes(p, call->threads)), p->tile_blocks);
+    char *sums = (char *)call->scratch + workers_bytes(p, call->threads);
+    run.squeeze = squeeze_begin(call, (float *)(void *)sums, p->tiles_y * p->tiles_x);
+    run.norms = norm_begin(call, (float *)(void *)(sums + squeeze_bytes(call, p->tiles_y * p->tiles_x)), p->tile_blocks);
     int64_t macs = p->tiles * p->points * p->in_c * p->out_c;
     sn_parallel_for(macs < SN_SMALL_MACS ? 1 : call->threads, p->tile_blocks * p->splits, run_task, &run);
+    squeeze_finish(&run.squeeze);
     norm_finish(call, &run.norms);
+}
+
+static bool squeezes(const sn_kernel_call *call)
+{
+    (void)call;
+    return true;
 }
 
 /* ---- the kernels: each form, forward and backward-data ---- */
@@ -392,7 +407,7 @@ static const char *stats_refusal(const sn_kernel_call *call)
     static void pack_##TILE(const sn_kernel_call *call, void *packed) { pack(call, packed, TILE); }                  \
     static void run_##TILE(const sn_kernel_call *call) { run(call, TILE); }
 
-#define KERNEL(BASE, OP, TILE, GATHERS)                                                                              \
+#define KERNEL(BASE, OP, TILE, SQUEEZES, GATHERS)                                                                              \
     const sn_kernel SN_KERNEL_SYMBOL(BASE) = {                                                                       \
         .name = SN_KERNEL_NAME(BASE),                                                                                \
         .op = OP,                                                                                                    \
@@ -402,12 +417,13 @@ static const char *stats_refusal(const sn_kernel_call *call)
         .packed_bytes = packed_bytes_##TILE,                                                                         \
         .pack = pack_##TILE,                                                                                         \
         .run = run_##TILE,                                                                                           \
+        .squeezes = SQUEEZES,                                                                                        \
         .stats_refusal = GATHERS,                                                                                    \
     }
 
 DEFINE_FORM(4)
 DEFINE_FORM(2)
-KERNEL(conv2d_winograd_f43, SN_OP_conv2d, 4, stats_refusal);
-KERNEL(conv2d_winograd_f23, SN_OP_conv2d, 2, stats_refusal);
-KERNEL(conv2d_grad_input_winograd_f43, SN_OP_conv2d_grad_input, 4, NULL);
-KERNEL(conv2d_grad_input_winograd_f23, SN_OP_conv2d_grad_input, 2, NULL);
+KERNEL(conv2d_winograd_f43, SN_OP_conv2d, 4, squeezes, stats_refusal);
+KERNEL(conv2d_winograd_f23, SN_OP_conv2d, 2, squeezes, stats_refusal);
+KERNEL(conv2d_grad_input_winograd_f43, SN_OP_conv2d_grad_input, 4, NULL, NULL);
+KERNEL(conv2d_grad_input_winograd_f23, SN_OP_conv2d_grad_input, 2, NULL, NULL);
