@@ -50,7 +50,7 @@ static inline size_t narrow_output_bytes(const vector_case *c)
 /* Runs one kernel on the case as it is stored (SN_FLOAT), or all in double; the result is malloc'ed.  *refusal is set where the
  * kernel does not take the call.  alias >= 0: the output is written over that input. */
 static inline void *narrow_run(const vector_case *given, const sn_kernel *kernel, sn_precision precision, int threads,
-                               bool absolute, int alias, vector_squeeze *squeeze, const char **refusal)
+                               bool absolute, int alias, vector_beside *beside, const char **refusal)
 {
     kernel_case c = given->call;
     if (precision == SN_DOUBLE) {
@@ -69,7 +69,7 @@ static inline void *narrow_run(const vector_case *given, const sn_kernel *kernel
     }
     size_t bytes = (size_t)sn_shape_elements(c.node.shape) * sn_dtype_bytes(c.node.dtype, precision);
     void *output = alias >= 0 ? blocks[alias] : vector_block(bytes);
-    vector_run_bound(&c.call, kernel, output, squeeze);
+    vector_run_bound(&c.call, kernel, output, beside);
     for (int i = 0; i < c.node.inputs_count; i++)
         if (blocks[i] != output) free(blocks[i]);
     return output;
@@ -110,22 +110,22 @@ static inline void narrow_check_squeeze(const vector_case *c, const sn_kernel *k
     kernel_case_bind(&bound, 1, SN_FLOAT);
     if (!kernel->squeezes || !kernel->squeezes(&bound.call)) return;
     sn_shape y = bound.node.shape;
-    vector_squeeze squeeze = {.node = {.op = SN_OP_squeeze_avg, .shape = {y.n, 1, 1, y.c}}};
+    vector_beside squeeze = {.squeeze_node = {.op = SN_OP_squeeze_avg, .shape = {y.n, 1, 1, y.c}}};
     size_t bytes = (size_t)(y.n * y.c) * sizeof(float);
     float *first = NULL;
     const char *refusal;
     for (int threads = 1; threads <= 3; threads++) {
-        squeeze.values = vector_block(bytes);
+        squeeze.squeeze = vector_block(bytes);
         void *got = narrow_run(c, kernel, SN_FLOAT, threads, false, -1, &squeeze, &refusal);
         if (memcmp(got, output, narrow_output_bytes(c)) != 0)
             fail_msg("%s, %s: other bits with a squeeze", kernel->name, c->title);
         free(got);
-        if (first && memcmp(first, squeeze.values, bytes) != 0)
+        if (first && memcmp(first, squeeze.squeeze, bytes) != 0)
             fail_msg("%s, %s: %d threads squeeze to other bits", kernel->name, c->title, threads);
         if (first)
-            free(squeeze.values);
+            free(squeeze.squeeze);
         else
-            first = squeeze.values;
+            first = squeeze.squeeze;
     }
     for (int64_t n = 0; n < y.n; n++)
         for (int64_t k = 0; k < y.c; k++) {
@@ -144,12 +144,19 @@ static inline void narrow_check_squeeze(const vector_case *c, const sn_kernel *k
     free(first);
 }
 
+static inline void *narrow_run_with(const vector_case *c, const sn_kernel *kernel, int threads, vector_beside *beside)
+{
+    const char *refusal;
+    return narrow_run(c, kernel, SN_FLOAT, threads, false, -1, beside, &refusal);
+}
+
 static inline void narrow_check_kernel(const vector_case *c, const sn_kernel *kernel, void *got, const double *want,
                                        const double *terms)
 {
     const char *refusal;
     narrow_compare(c, kernel->name, got, want, terms);
     narrow_check_squeeze(c, kernel, got, want, terms);
+    check_stats(c, kernel, got, narrow_run_with);
     for (int threads = 2; threads <= 3; threads++) {
         void *again = narrow_run(c, kernel, SN_FLOAT, threads, false, -1, NULL, &refusal);
         if (memcmp(got, again, narrow_output_bytes(c)) != 0)

@@ -116,13 +116,13 @@ static void an_image_has_the_same_bits_in_every_batch(void **state)
             kernel_case_bind(&c.call, 2, SN_FLOAT);
             sn_shape y = c.call.node.shape;
             const sn_kernel *kernel = tiles_kernel(SN_OP_conv2d);
-            vector_squeeze squeeze = {.node = {.op = SN_OP_squeeze_avg, .shape = {y.n, 1, 1, y.c}}};
-            squeeze.values = vector_block((size_t)(y.n * y.c) * sizeof(float));
+            vector_beside squeeze = {.squeeze_node = {.op = SN_OP_squeeze_avg, .shape = {y.n, 1, 1, y.c}}};
+            squeeze.squeeze = vector_block((size_t)(y.n * y.c) * sizeof(float));
             channels = (size_t)y.c;
             bytes = (size_t)(y.h * y.w * y.c) * sizeof(uint16_t);
             const char *refusal;
             output[k] = narrow_run(&c, kernel, SN_FLOAT, 2, false, -1, kernel->squeezes(&c.call.call) ? &squeeze : NULL, &refusal);
-            squeezed[k] = squeeze.values;
+            squeezed[k] = squeeze.squeeze;
         }
         assert_memory_equal(output[0], output[1], bytes);
         if (layouts[i].x.h > 3) assert_memory_equal(squeezed[0], squeezed[1], channels * sizeof(float));

@@ -59,7 +59,7 @@ static void *draw(const q8_case *c, int i)
     return data;
 }
 
-static void *run_case(const q8_case *given, const sn_kernel *kernel, int threads, vector_squeeze *squeeze, const char **refusal)
+static void *run_case(const q8_case *given, const sn_kernel *kernel, int threads, vector_beside *beside, const char **refusal)
 {
     kernel_case c = given->call;
     void *blocks[SN_MAX_INPUTS] = {0};
@@ -69,7 +69,7 @@ static void *run_case(const q8_case *given, const sn_kernel *kernel, int threads
     for (int i = 0; i < c.node.inputs_count; i++)
         if (c.call.input_nodes[i]) c.call.inputs[i] = blocks[i] = draw(given, i);
     void *output = vector_block((size_t)sn_shape_elements(c.node.shape) * sn_dtype_bytes(c.node.dtype, SN_FLOAT));
-    vector_run_bound(&c.call, kernel, output, squeeze);
+    vector_run_bound(&c.call, kernel, output, beside);
     for (int i = 0; i < c.node.inputs_count; i++) free(blocks[i]);
     return output;
 }
@@ -107,20 +107,20 @@ static void check_squeeze(const q8_case *c, const sn_kernel *kernel, const void 
     kernel_case_bind(&bound, 1, SN_FLOAT);
     if (!kernel->squeezes || !kernel->squeezes(&bound.call)) return;
     sn_shape y = bound.node.shape;
-    vector_squeeze squeeze = {.node = {.op = SN_OP_squeeze_avg, .shape = {y.n, 1, 1, y.c}}};
+    vector_beside squeeze = {.squeeze_node = {.op = SN_OP_squeeze_avg, .shape = {y.n, 1, 1, y.c}}};
     size_t bytes = (size_t)(y.n * y.c) * sizeof(float);
     for (int threads = 1; threads <= 3; threads++) {
-        squeeze.values = vector_block(bytes);
+        squeeze.squeeze = vector_block(bytes);
         void *got = run_case(c, kernel, threads, &squeeze, &refusal);
         if (memcmp(got, output, (size_t)sn_shape_elements(y) * sn_dtype_bytes(c->call.node.dtype, SN_FLOAT)) != 0)
             fail_msg("%s, %s: other bits with a squeeze", kernel->name, c->title);
         free(got);
-        if (first && memcmp(first, squeeze.values, bytes) != 0)
+        if (first && memcmp(first, squeeze.squeeze, bytes) != 0)
             fail_msg("%s, %s: %d threads squeeze to other bits", kernel->name, c->title, threads);
         if (first)
-            free(squeeze.values);
+            free(squeeze.squeeze);
         else
-            first = squeeze.values;
+            first = squeeze.squeeze;
     }
     for (int64_t i = 0; i < y.n * y.c; i++) {
         double sum = 0, pixels = (double)(y.h * y.w), sizes = 0;

@@ -77,6 +77,7 @@ static void agrees(const vector_case *c, const sn_kernel *kernel, void *context)
     float *got = vector_run(c, kernel, SN_FLOAT, 1, false, -1, &refusal);
     vector_compare(c, kernel->name, got, t->want, t->terms);
     vector_check_squeeze(c, kernel, got);
+    check_stats(c, kernel, got, vector_run_with);
     for (int threads = 2; threads <= 5; threads++) {
         float *again = vector_run(c, kernel, SN_FLOAT, threads, false, -1, &refusal);
         if (memcmp(got, again, (size_t)vector_outputs(c) * sizeof(float)) != 0)

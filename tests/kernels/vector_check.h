@@ -23,6 +23,7 @@
 
 #include "base/rng.h"
 #include "cpu/cpu.h"
+#include "cpu/ref/narrow.h"
 #include "kernels/kernel_case.h"
 
 /* The levels of this build that this processor has, up to SENET_ISA. */
@@ -90,18 +91,23 @@ static inline void vector_scale(vector_case *c)
     strncat(c->title, " scaled", sizeof c->title - strlen(c->title) - 1);
 }
 
-/* A squeeze that a kernel is asked for beside its output. */
-typedef struct vector_squeeze {
-    sn_node node;
-    float *values; /* (N,1,1,C) */
-} vector_squeeze;
+/* What a kernel is asked for beside its output. */
+typedef struct vector_beside {
+    sn_node squeeze_node, stats_node;
+    float *squeeze; /* (N,1,1,C), or NULL: not asked for */
+    float *stats;   /* (1,1,2,C), or NULL */
+} vector_beside;
 
-/* Runs a kernel on a call with its inputs in place: packs, squeezes if it is asked to, and writes to output. */
-static inline void vector_run_bound(sn_kernel_call *call, const sn_kernel *kernel, void *output, vector_squeeze *squeeze)
+/* Runs a kernel on a call with its inputs in place: packs, gives what it is asked for beside, and writes to output. */
+static inline void vector_run_bound(sn_kernel_call *call, const sn_kernel *kernel, void *output, vector_beside *beside)
 {
-    if (squeeze) {
-        call->squeeze_node = &squeeze->node;
-        call->squeeze = squeeze->values;
+    if (beside && beside->squeeze) {
+        call->squeeze_node = &beside->squeeze_node;
+        call->squeeze = beside->squeeze;
+    }
+    if (beside && beside->stats) {
+        call->stats_node = &beside->stats_node;
+        call->stats = beside->stats;
     }
     void *packed = kernel->packed_bytes ? vector_block(kernel->packed_bytes(call)) : NULL;
     void *scratch = kernel->scratch_bytes ? vector_block(kernel->scratch_bytes(call)) : NULL;
@@ -116,8 +122,8 @@ static inline void vector_run_bound(sn_kernel_call *call, const sn_kernel *kerne
 
 /* Runs one kernel; the result is malloc'ed: the output, or the inputs it changed one behind the other. *refusal is set where the kernel
  * does not take the call.  alias >= 0: the output is written over that input. */
-static inline void *vector_run_squeezing(const vector_case *given, const sn_kernel *kernel, sn_precision precision,
-                                         int threads, bool absolute, int alias, vector_squeeze *squeeze,
+static inline void *vector_run_beside(const vector_case *given, const sn_kernel *kernel, sn_precision precision,
+                                         int threads, bool absolute, int alias, vector_beside *beside,
                                          const char **refusal)
 {
     kernel_case c = given->call;
@@ -132,7 +138,7 @@ static inline void *vector_run_squeezing(const vector_case *given, const sn_kern
         c.call.inputs[i] = given->given[i] ? given->given[i] : blocks[i];
     }
     void *output = alias >= 0 ? blocks[alias] : vector_block(output_bytes);
-    vector_run_bound(&c.call, kernel, output, squeeze);
+    vector_run_bound(&c.call, kernel, output, beside);
     if (given->changes > 0) {
         free(output);
         size_t total = 0;
@@ -153,7 +159,7 @@ static inline void *vector_run_squeezing(const vector_case *given, const sn_kern
 static inline void *vector_run(const vector_case *given, const sn_kernel *kernel, sn_precision precision, int threads,
                                bool absolute, int alias, const char **refusal)
 {
-    return vector_run_squeezing(given, kernel, precision, threads, absolute, alias, NULL, refusal);
+    return vector_run_beside(given, kernel, precision, threads, absolute, alias, NULL, refusal);
 }
 
 static inline int64_t vector_outputs(const vector_case *c)
@@ -181,6 +187,67 @@ static inline double vector_growth(const char *kernel)
     return strstr(kernel, "winograd_f43") ? 12 : strstr(kernel, "winograd_f23") || strstr(kernel, "strassen") ? 2 : 1;
 }
 
+/* Runs a kernel for check_stats. */
+typedef void *(*vector_runner)(const vector_case *c, const sn_kernel *kernel, int threads, vector_beside *beside);
+
+static inline double vector_value(const vector_case *c, const void *map, int64_t i)
+{
+    return (double)(c->call.node.dtype == SN_BF16 ? sn_bf16_to_float(((const uint16_t *)map)[i]) : ((const float *)map)[i]);
+}
+
+/* A kernel that gives batch norm's statistics of its output too: the output keeps its bits, also beside a squeeze, which keeps its
+ * own; the statistics have the same bits for one, two and three threads.  They are those of the output as it is stored, in double: up
+ * to the rounding to float, and to that of sums in blocks of some hundred values, from a centre that lies among them; what is lost
+ * does not grow with the mean.  Whether the kernel gives any. */
+static inline bool check_stats(const vector_case *c, const sn_kernel *kernel, const void *output, vector_runner run)
+{
+    kernel_case bound = c->call;
+    kernel_case_bind(&bound, 1, SN_FLOAT);
+    if (!kernel->stats_refusal || kernel->stats_refusal(&bound.call)) return false;
+    sn_shape y = bound.node.shape;
+    int64_t pixels = y.n * y.h * y.w;
+    size_t values = (size_t)y.c * 2 * sizeof(float), squeezes = (size_t)(y.n * y.c) * sizeof(float);
+    size_t bytes = (size_t)(pixels * y.c) * sn_dtype_bytes(bound.node.dtype, SN_FLOAT);
+    float *stats[4], *squeeze = NULL;
+    for (int i = 0; i < 4; i++) { /* 1 to 3 threads, and beside a squeeze */
+        if (i == 3 && !(kernel->squeezes && kernel->squeezes(&bound.call))) break;
+        vector_beside beside = {.squeeze_node = {.op = SN_OP_squeeze_avg, .shape = {y.n, 1, 1, y.c}},
+                                .stats_node = {.op = SN_OP_bn_stats, .shape = {1, 1, 2, y.c}}, .stats = vector_block(values)};
+        stats[i] = beside.stats;
+        if (i == 3) beside.squeeze = squeeze = vector_block(squeezes);
+        void *got = run(c, kernel, 1 + i % 3, &beside);
+        if (memcmp(got, output, bytes) != 0) fail_msg("%s, %s: other bits with statistics", kernel->name, c->title);
+        if (i < 3 && memcmp(stats[i], stats[0], values) != 0)
+            fail_msg("%s, %s: %d threads give other statistics", kernel->name, c->title, 1 + i);
+        free(got);
+    }
+    if (squeeze) {
+        vector_beside beside = {.squeeze_node = {.op = SN_OP_squeeze_avg, .shape = {y.n, 1, 1, y.c}}, .squeeze = vector_block(squeezes)};
+        free(run(c, kernel, 2, &beside));
+        if (memcmp(beside.squeeze, squeeze, squeezes) != 0)
+            fail_msg("%s, %s: another squeeze beside statistics", kernel->name, c->title);
+        free(beside.squeeze);
+    }
+    for (int i = 0; i < (squeeze ? 4 : 1); i += 3)
+        for (int64_t k = 0; k < y.c; k++) {
+            double sum = 0, squares = 0, mean, variance, got_mean = (double)stats[i][k], got = (double)stats[i][y.c + k];
+            for (int64_t p = 0; p < pixels; p++) sum += vector_value(c, output, p * y.c + k);
+            mean = sum / (double)pixels;
+            for (int64_t p = 0; p < pixels; p++) {
+                double d = vector_value(c, output, p * y.c + k) - mean;
+                squares += d * d;
+            }
+            variance = squares / (double)pixels;
+            if (!(fabs(got_mean - mean) <= 1.2e-7 * fabs(mean) + 1e-5 * sqrt(variance)))
+                fail_msg("%s, %s: the mean of channel %d is %.9g, not %.9g", kernel->name, c->title, (int)k, mean, got_mean);
+            if (!(fabs(got - variance) <= 1e-5 * variance + 1e-16 * mean * mean))
+                fail_msg("%s, %s: the variance of channel %d is %.9g, not %.9g (mean %g)", kernel->name, c->title, (int)k, variance, got, mean);
+        }
+    for (int i = 0; i < (squeeze ? 4 : 3); i++) free(stats[i]);
+    free(squeeze);
+    return true;
+}
+
 static inline void vector_compare(const vector_case *c, const char *kernel, const float *got, const double *want,
                                   const double *terms)
 {
@@ -203,22 +270,22 @@ static inline void vector_check_squeeze(const vector_case *c, const sn_kernel *k
     kernel_case_bind(&bound, 1, SN_FLOAT);
     if (!kernel->squeezes || !kernel->squeezes(&bound.call)) return;
     sn_shape y = bound.node.shape;
-    vector_squeeze squeeze = {.node = {.op = SN_OP_squeeze_avg, .shape = {y.n, 1, 1, y.c}}};
+    vector_beside squeeze = {.squeeze_node = {.op = SN_OP_squeeze_avg, .shape = {y.n, 1, 1, y.c}}};
     size_t bytes = (size_t)(y.n * y.c) * sizeof(float);
     float *first = NULL;
     const char *refusal;
     for (int threads = 1; threads <= 3; threads++) {
-        squeeze.values = vector_block(bytes);
-        float *got = vector_run_squeezing(c, kernel, SN_FLOAT, threads, false, -1, &squeeze, &refusal);
+        squeeze.squeeze = vector_block(bytes);
+        float *got = vector_run_beside(c, kernel, SN_FLOAT, threads, false, -1, &squeeze, &refusal);
         if (memcmp(got, output, (size_t)sn_shape_elements(y) * sizeof(float)) != 0)
             fail_msg("%s, %s: other bits with a squeeze", kernel->name, c->title);
         free(got);
-        if (first && memcmp(first, squeeze.values, bytes) != 0)
+        if (first && memcmp(first, squeeze.squeeze, bytes) != 0)
             fail_msg("%s, %s: %d threads squeeze to other bits", kernel->name, c->title, threads);
         if (first)
-            free(squeeze.values);
+            free(squeeze.squeeze);
         else
-            first = squeeze.values;
+            first = squeeze.squeeze;
     }
     for (int64_t n = 0; n < y.n; n++)
         for (int64_t k = 0; k < y.c; k++) {
@@ -234,6 +301,12 @@ static inline void vector_check_squeeze(const vector_case *c, const sn_kernel *k
                          (int)k, z, sum / pixels);
         }
     free(first);
+}
+
+static inline void *vector_run_with(const vector_case *c, const sn_kernel *kernel, int threads, vector_beside *beside)
+{
+    const char *refusal;
+    return vector_run_beside(c, kernel, SN_FLOAT, threads, false, -1, beside, &refusal);
 }
 
 /* The check; a kernel that refuses the call is passed over, but some vector kernel of each level has to take it. */
@@ -257,6 +330,7 @@ static inline void vector_check(const vector_case *c)
             took++;
             vector_compare(c, kernels[k]->name, got, want, terms);
             vector_check_squeeze(c, kernels[k], got);
+            check_stats(c, kernels[k], got, vector_run_with);
             for (int threads = 2; threads <= 3; threads++) {
                 float *again = vector_run(c, kernels[k], SN_FLOAT, threads, false, -1, &refusal);
                 if (memcmp(got, again, bytes) != 0) fail_msg("%s, %s: %d threads give other bits", kernels[k]->name, c->title, threads);

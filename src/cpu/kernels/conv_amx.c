@@ -72,7 +72,7 @@ static void pack(const sn_kernel_call *call, void *packed)
     tiled_pack_weights(&plan, call->inputs[1], call->node->op != SN_OP_conv2d, call->threads, packed);
 }
 
-/* ---- scratch memory: of each worker the table of tiles, the copy and the gathered rows; then the sums of the squeeze and of batch norm ---- */
+/* ---- scratch memory: each worker's table of tiles, copy and gathered rows; then the sums of the squeeze and of batch norm ---- */
 
 /* Up to 16 pixels, of which the first `skip` belong to the tile before. */
 typedef struct tiled_tile {

@@ -18,7 +18,7 @@ enum { ROWS = 2, TILE = 7 }; /* 14 sums, 9 weights and an input; maps of ImageNe
 enum { ROWS = 1, TILE = 4 };
 #endif
 enum { TAPS = 9, BAND_FLOATS = 16384, TASKS = 16, MOST_IN_ROWS = 2 * (ROWS - 1) + 3 };
-enum { STATS_PIXELS = 196 }; /* of a band, where statistics are gathered: a band has sums of its own, which are joined afterwards */
+enum { STATS_PIXELS = 196 }; /* of a band, where statistics are gathered: a band has sums of its own, which are joined in the end */
 
 /* A value to keep in a register: the compiler would load it again for every product. */
 #if SN_VECTOR_FLOATS == 16
@@ -257,13 +257,13 @@ static void depthwise_task(void *context, int64_t index, int worker)
     for (; row < row1; row++) compute_rows(run, image, row, 1, channel, end);
 }
 
+/* The sums of batch norm are all. */
 static size_t scratch_bytes(const sn_kernel_call *call)
 {
     depthwise_plan plan = plan_of(call);
     return norm_bytes(call, plan.out.n * plan.bands);
 }
 
-/* The statistics' sums are the only scratch memory. */
 static const char *stats_refusal(const sn_kernel_call *call)
 {
     return call->node->dtype == SN_STORED ? NULL : "the output is stored otherwise";

@@ -16,6 +16,7 @@
 #include "cpu/kernels/clamp.h"
 #include "cpu/kernels/conv_values.h"
 #include "cpu/kernels/grouped_lanes.h"
+#include "cpu/kernels/norm_sums.h"
 
 #if !SN_PAIRS
 #error "only for processors that multiply pairs of bf16"
@@ -82,10 +83,22 @@ static const char *refuse(const sn_kernel_call *call)
 
 static int64_t ring_values(const pairs_plan *p) { return RING * p->cols * PIXEL; }
 
+/* Before the sums of batch norm. */
+static size_t workers_bytes(const pairs_plan *p, int threads)
+{
+    return sn_align((size_t)(ring_values(p) * threads) * sizeof(stored), SN_ALIGNMENT);
+}
+
 static size_t scratch_bytes(const sn_kernel_call *call)
 {
     pairs_plan p = plan_of(call);
-    return (size_t)(ring_values(&p) * call->threads) * sizeof(stored);
+    return workers_bytes(&p, call->threads) + norm_bytes(call, p.out.n * p.bands);
+}
+
+/* Outputs fill whole vectors. */
+static const char *stats_refusal(const sn_kernel_call *call)
+{
+    return call->node->dtype == SN_STORED ? NULL : "the output is stored otherwise";
 }
 
 /* ---- weights: [block][pair][tap][VF] words, the lower half of each the first of the pair ---- */
@@ -218,6 +231,7 @@ typedef struct pairs_run {
     stored *out;
     stored *scratch;
     sn_activation activation;
+    norm_sums norms;
     int32_t lanes[MOST_PAIRS * VF]; /* of a strip's first block; unused where inputs are broadcast */
 } pairs_run;
 
@@ -296,6 +310,8 @@ static void pairs_task(void *context, int64_t index, int worker)
     pairs_strip s = strip_at(p, index), after = s;
     if (index + 1 < p->out.n * p->bands * p->strips) after = strip_at(p, index + 1);
     int64_t first = s.row0 * p->stride - p->top, copied = 0; /* input rows from the first that the strip sees */
+    int64_t channel = s.block * VF, channels = s.blocks * VF;
+    norm_start(&run->norms, index / p->strips, channel, channels);
     for (int64_t row = s.row0, rows; row < s.row1; row += rows) {
         rows = s.row1 - row < TILE_ROWS ? 1 : TILE_ROWS;
         int64_t seen = (row - s.row0) * p->stride, needed = seen + (rows - 1) * p->stride + SIDE;
@@ -306,6 +322,8 @@ static void pairs_task(void *context, int64_t index, int worker)
         if (last) next = sn_max64(0, after.row0 * p->stride - p->top);
         compute_rows(run, &s, row, rows, ring, seen % RING, strip_row(run, last ? &after : &s, next),
                      sn_min64(TILE_ROWS * p->stride, end - next));
+        norm_add(&run->norms, index / p->strips, channel, channels,
+                 run->out + (s.image * p->out.h + row) * p->out.w * p->out.c + channel, p->out.c, rows * p->out.w);
     }
 }
 
@@ -318,7 +336,9 @@ static void run(const sn_kernel_call *call)
     for (int64_t i = 0; i < p->pairs; i++)
         for (int64_t o = 0; o < VF; o++) run.lanes[i * VF + o] = (int32_t)(o / p->group_out * p->pairs + i);
     int threads = sn_shape_elements(p->out) * TAPS * p->group_in < SN_SMALL_MACS ? 1 : call->threads;
+    run.norms = norm_begin(call, (float *)(void *)((char *)call->scratch + workers_bytes(p, call->threads)), p->out.n * p->bands);
     sn_parallel_for(threads, p->out.n * p->bands * p->strips, pairs_task, &run);
+    norm_finish(call, &run.norms);
 }
 
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_grouped_pairs) = {
@@ -330,6 +350,7 @@ const sn_kernel SN_KERNEL_SYMBOL(conv2d_grouped_pairs) = {
     .packed_bytes = packed_bytes,
     .pack = pack,
     .run = run,
+    .stats_refusal = stats_refusal,
 };
 
 const sn_kernel SN_KERNEL_SYMBOL(conv2d_grad_input_grouped_pairs) = {

@@ -29,7 +29,7 @@
 #include "cpu/kernels/squeeze_sums.h"
 #include "cpu/kernels/transpose.h"
 
-/* ---- scratch memory: the workers' S and staged outputs, the block whose S each of them has, then the sums of the squeeze and of batch norm ---- */
+/* ---- scratch memory: the workers' S, staged outputs and what block each has, then the sums of the squeeze and of batch norm ---- */
 
 static size_t workers_bytes(const strassen_plan *p, int threads)
 {
@@ -44,7 +44,10 @@ static size_t scratch_bytes(const sn_kernel_call *call)
 }
 
 static bool squeezes(const sn_kernel_call *call) { return clamp_is(call->node->attrs.u.conv.activation); }
-static const char *stats_refusal(const sn_kernel_call *call) { return call->precision == SN_FLOAT ? NULL : "not single precision"; }
+static const char *stats_refusal(const sn_kernel_call *call)
+{
+    return call->node->dtype == SN_STORED ? NULL : "the output is stored otherwise";
+}
 
 /* ---- weights: [panel][product][half of the input channels][width] ---- */
 
@@ -334,10 +337,10 @@ static void add_to_norms(const strassen_target *t)
     int64_t block = t->block->image * p->blocks + t->block->index;
     for (int half = 0; half < 2; half++) {
         int64_t lanes = sn_min64(t->panel.width, t->lanes - half * p->half_out), channel = t->panel.out + half * p->half_out;
-        const float *first = run->out + first_output(t, 0), *one = first + quarter_offset(p, half), *two = first + quarter_offset(p, C21 + half);
+        const float *first = run->out + first_output(t, 0);
         norm_start(&run->norms, block, channel, lanes);
-        norm_add(&run->norms, block, channel, lanes, one, p->out_c, t->block->pairs);
-        norm_add(&run->norms, block, channel, lanes, two, p->out_c, t->block->seconds);
+        norm_add(&run->norms, block, channel, lanes, first + quarter_offset(p, half), p->out_c, t->block->pairs);
+        norm_add(&run->norms, block, channel, lanes, first + quarter_offset(p, C21 + half), p->out_c, t->block->seconds);
     }
 }
 

@@ -65,11 +65,11 @@ static inline winograd_plan winograd_plan_of(const sn_kernel_call *call, int til
     winograd_plan p = winograd_shape(call, tile);
     int64_t weights = (int64_t)winograd_packed_floats(&p) * 4, column = p.points * p.blocks * VF * 4;
     int64_t smallest = p.panels == 1 ? TALL_ROWS : BLOCK_ROWS, wanted = call->threads > 1 ? 2 * call->threads : 1;
-    int64_t blocks_wanted = call->stats_node ? STATS_BLOCKS : wanted; /* whose sums are joined: threads shall not count */
+    int64_t least = call->stats_node ? STATS_BLOCKS : wanted; /* blocks: where their sums are joined, threads must not count */
     int64_t most = weights <= L2_WEIGHTS ? smallest : weights <= L3_WEIGHTS ? 2 * smallest : 4 * smallest;
     most = sn_max64(smallest, sn_min64(most, MOST_BLOCK_BYTES / column));
     if (p.tiles <= TALL_ROWS) smallest = TALL_ROWS;
-    while (weights <= L3_WEIGHTS && most > smallest && sn_ceil_div(p.tiles, most) < blocks_wanted) most = sn_max64(smallest, most / 2);
+    while (weights <= L3_WEIGHTS && most > smallest && sn_ceil_div(p.tiles, most) < least) most = sn_max64(smallest, most / 2);
     most = sn_max64(smallest, most);
     p.tile_blocks = sn_ceil_div(p.tiles, most);
     p.block_tiles = sn_ceil_div(p.tiles, p.tile_blocks);

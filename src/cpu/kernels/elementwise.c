@@ -5,6 +5,7 @@
  */
 #include "cpu/kernels/activate.h"
 #include "cpu/kernels/copy.h"
+#include "cpu/kernels/norm_sums.h"
 #include "cpu/kernels/pixels.h"
 
 /* Maps are stored, coefficients float. */
@@ -137,7 +138,53 @@ static void add_range(const sn_kernel_call *call, int64_t image, int64_t begin, 
     add_values(call->node->attrs.u.activation.kind, &rows, end - begin, output_at(call, begin));
 }
 
-static void run_add(const sn_kernel_call *call) { run_flat(call, 1, add_range); }
+/* A sum whose statistics are asked for, in pieces of whole pixels, each a block of norm_sums.h. */
+typedef struct add_run {
+    const sn_kernel_call *call;
+    int64_t pixels, channels, pixels_each, pieces;
+    norm_sums norms;
+} add_run;
+
+static add_run add_run_of(const sn_kernel_call *call)
+{
+    sn_shape y = call->node->shape;
+    add_run run = {.call = call, .pixels = y.n * y.h * y.w, .channels = y.c, .pixels_each = pixels_in(TASK_FLOATS, y.c)};
+    run.pieces = sn_ceil_div(run.pixels, run.pixels_each);
+    return run;
+}
+
+static void add_task(void *context, int64_t index, int worker)
+{
+    (void)worker;
+    const add_run *run = context;
+    int64_t first = index * run->pixels_each, last = sn_min64(run->pixels, first + run->pixels_each);
+    int64_t step = pixels_in(BLOCK_FLOATS, run->channels);
+    norm_start(&run->norms, index, 0, run->channels);
+    for (int64_t pixel = first; pixel < last; pixel += step) { /* what was written is still in the L1 cache */
+        int64_t pixels = sn_min64(step, last - pixel), begin = pixel * run->channels;
+        add_range(run->call, 0, begin, begin + pixels * run->channels);
+        norm_add(&run->norms, index, 0, run->channels, output_at(run->call, begin), run->channels, pixels);
+    }
+}
+
+static void run_add(const sn_kernel_call *call)
+{
+    if (!call->stats_node) {
+        run_flat(call, 1, add_range);
+        return;
+    }
+    add_run run = add_run_of(call);
+    run.norms = norm_begin(call, call->scratch, run.pieces);
+    sn_parallel_for(run.pixels * run.channels * 4 < SN_SMALL_BYTES ? 1 : call->threads, run.pieces, add_task, &run);
+    norm_finish(call, &run.norms);
+}
+
+static size_t add_scratch_bytes(const sn_kernel_call *call) { return norm_bytes(call, add_run_of(call).pieces); }
+
+static const char *stats_refusal(const sn_kernel_call *call)
+{
+    return call->node->dtype == SN_STORED ? NULL : "the output is stored otherwise";
+}
 
 SN_INLINE vf body_multiply(const vf *x, const vf *k) { return x[0] * k[PIXEL_COEFFICIENTS]; }
 
@@ -185,7 +232,9 @@ static void run_mix_grad(const sn_kernel_call *call) { run_flat(call, call->node
 
 DEFINE_KERNEL(activation);
 DEFINE_KERNEL(activation_grad);
-DEFINE_KERNEL(add);
+const sn_kernel SN_KERNEL_SYMBOL(add) = {
+    .name = SN_KERNEL_NAME(add), .op = SN_OP_add, .storage = SN_STORED, .refuse = refuse, .scratch_bytes = add_scratch_bytes,
+    .run = run_add, .stats_refusal = stats_refusal};
 DEFINE_KERNEL(multiply);
 DEFINE_KERNEL(mix);
 DEFINE_KERNEL(mix_grad);

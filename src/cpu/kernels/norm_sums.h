@@ -13,8 +13,8 @@
  *
  * Channels begin at a whole vector.  Whether they are given in one piece or in several, their sums have the same bits.
  *
- * A block sums deviations from a centre, the mean of its first CENTRE_PIXELS pixels, and their squares in single precision, each call
- * of norm_add by itself first.  With n values in the block, the square of its mean deviation is at most n / CENTRE_PIXELS of its
+ * A block sums deviations from a centre, the mean of CENTRE_PIXELS of its first pixels, and their squares in single precision, at most
+ * RUN_PIXELS by themselves first.  With n values in the block, the square of its mean deviation is at most n / CENTRE_PIXELS of its
  * variance, however large the mean, so what cancels is little; beyond the block all is double.
  */
 #ifndef SN_CPU_KERNELS_NORM_SUMS_H
@@ -22,7 +22,7 @@
 
 #include "cpu/kernels/stored.h"
 
-enum { NORM_CENTRE, NORM_DEVIATIONS, NORM_SQUARES, NORM_COUNTS, CENTRE_PIXELS = 8 };
+enum { NORM_CENTRE, NORM_DEVIATIONS, NORM_SQUARES, NORM_COUNTS, CENTRE_PIXELS = 8, RUN_PIXELS = 64 };
 
 #if SN_VECTOR_REGISTERS == 32
 enum { NORM_VECTORS = 4 }; /* at a time, with two sums each of deviations and squares */
@@ -72,10 +72,10 @@ SN_INLINE void norm_add_vectors(const norm_sums *s, float *row, float *count, co
     vf centre[NORM_VECTORS], deviations[2][NORM_VECTORS], squares[2][NORM_VECTORS];
     int64_t stride = s->stride;
     if (*count == 0) {
-        int64_t first = sn_min64(pixels, CENTRE_PIXELS);
+        int64_t first = sn_min64(pixels, CENTRE_PIXELS), apart = pixels / first * pixel;
         SN_UNROLL for (int v = 0; v < vectors; v++) {
             centre[v] = vs_load_n(y + v * VF, lanes);
-            for (int64_t i = 1; i < first; i++) centre[v] += vs_load_n(y + i * pixel + v * VF, lanes);
+            for (int64_t i = 1; i < first; i++) centre[v] += vs_load_n(y + i * apart + v * VF, lanes);
             vf_store(row + NORM_CENTRE * stride + v * VF, centre[v] *= vf_all(1.0f / (float)first));
             vf_store(row + NORM_DEVIATIONS * stride + v * VF, (vf){0});
             vf_store(row + NORM_SQUARES * stride + v * VF, (vf){0});
@@ -121,7 +121,8 @@ static SN_NOINLINE void norm_add_pixels(const norm_sums *s, int64_t block, int64
 static inline void norm_add(const norm_sums *s, int64_t block, int64_t channel, int64_t channels, const stored *y, ptrdiff_t pixel,
                             int64_t pixels)
 {
-    if (s->rows && pixels > 0) norm_add_pixels(s, block, channel, channels, y, pixel, pixels);
+    for (; s->rows && pixels > 0; pixels -= RUN_PIXELS, y += RUN_PIXELS * pixel)
+        norm_add_pixels(s, block, channel, channels, y, pixel, sn_min64(RUN_PIXELS, pixels));
 }
 
 /* ---- blocks to statistics ---- */

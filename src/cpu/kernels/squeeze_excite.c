@@ -9,6 +9,7 @@
 #include <assert.h>
 
 #include "cpu/kernels/activate.h"
+#include "cpu/kernels/norm_sums.h"
 #include "cpu/kernels/pixels.h"
 
 enum {
@@ -47,6 +48,7 @@ typedef struct se_run {
     int64_t channels_each, ranges; /* sums: of a task, tasks of an image */
     double *totals;            /* sums, per worker: a row of totals, then a row of floats */
     size_t worker_bytes;
+    norm_sums norms;           /* of scale_add's output: a block is a piece */
 } se_run;
 
 static se_run run_of(const sn_kernel_call *call, sn_shape map)
@@ -273,6 +275,22 @@ SN_INLINE void scale_and_activate(const scale_job *given, scale_form form, bool 
     }
 }
 
+static void scale_job_rows(const scale_job *job, sn_activation activation)
+{
+    if (job->gate && job->residual)
+        scale_and_activate(job, SCALE_ELEMENTS, true, activation);
+    else if (job->gate)
+        scale_and_activate(job, SCALE_ELEMENTS, false, activation);
+    else if (job->shift_row && job->residual)
+        scale_and_activate(job, SCALE_SHIFTED, true, activation);
+    else if (job->shift_row)
+        scale_and_activate(job, SCALE_SHIFTED, false, activation);
+    else if (job->residual)
+        scale_and_activate(job, SCALE_ROW, true, activation);
+    else
+        scale_and_activate(job, SCALE_ROW, false, activation);
+}
+
 /* x s for x = (x scale + shift) is x (scale s) + shift s: a worker's two rows for an image. */
 static void normalize_rows(const se_run *run, int worker, scale_job *job)
 {
@@ -303,24 +321,41 @@ static void scale_add_task(void *context, int64_t index, int worker)
     if (run->vector) job.gate_row = run->vector + image * run->channels;
     if (run->affine) normalize_rows(run, worker, &job);
     if (run->other) job.residual = run->other + at;
-    if (job.gate && job.residual)
-        scale_and_activate(&job, SCALE_ELEMENTS, true, activation);
-    else if (job.gate)
-        scale_and_activate(&job, SCALE_ELEMENTS, false, activation);
-    else if (job.shift_row && job.residual)
-        scale_and_activate(&job, SCALE_SHIFTED, true, activation);
-    else if (job.shift_row)
-        scale_and_activate(&job, SCALE_SHIFTED, false, activation);
-    else if (job.residual)
-        scale_and_activate(&job, SCALE_ROW, true, activation);
-    else
-        scale_and_activate(&job, SCALE_ROW, false, activation);
+    if (!run->norms.rows) {
+        scale_job_rows(&job, activation);
+        return;
+    }
+    int64_t block = at / run->channels / run->pixels * run->pieces + at / run->channels % run->pixels / run->pixels_each;
+    norm_start(&run->norms, block, 0, run->channels);
+    for (int64_t left = rows.pixels; left > 0; left -= job.pixels) { /* what was written is still in the L1 cache */
+        job.pixels = sn_min64(left, pixels_in(BLOCK_FLOATS, run->channels));
+        scale_job_rows(&job, activation);
+        norm_add(&run->norms, block, 0, run->channels, job.y, run->channels, job.pixels);
+        int64_t step = job.pixels * run->channels;
+        job.x += step;
+        job.y += step;
+        if (job.gate) job.gate += step;
+        if (job.residual) job.residual += step;
+    }
+}
+
+/* Before the sums of batch norm. */
+static size_t affine_bytes(const sn_kernel_call *call)
+{
+    bool normalizes = call->node->inputs_count > 3 && call->input_nodes[3];
+    size_t bytes = 2 * (size_t)padded_channels(call->node->shape.c) * sizeof(float) * (size_t)call->threads;
+    return normalizes ? sn_align(bytes, SN_ALIGNMENT) : 0;
 }
 
 static size_t scale_add_scratch_bytes(const sn_kernel_call *call)
 {
-    bool normalizes = call->node->inputs_count > 3 && call->input_nodes[3];
-    return normalizes ? 2 * (size_t)padded_channels(call->node->shape.c) * sizeof(float) * (size_t)call->threads : 0;
+    se_run run = run_of(call, call->node->shape);
+    return affine_bytes(call) + norm_bytes(call, call->node->shape.n * run.pieces);
+}
+
+static const char *stats_refusal(const sn_kernel_call *call)
+{
+    return call->node->dtype == SN_STORED ? NULL : "the output is stored otherwise";
 }
 
 SN_INLINE vf body_scale(const vf *x, const vf *k) { return x[0] * k[0]; }
@@ -371,7 +406,9 @@ static void run_scale_add(const sn_kernel_call *call)
     se_run run = scale_run_of(call);
     run.other = call_stored(call, 2);
     run.affine = call_input(call, 3);
+    run.norms = norm_begin(call, (float *)(void *)((char *)call->scratch + affine_bytes(call)), call->node->shape.n * run.pieces);
     sn_parallel_for_backwards(threads_for(call, call->node->shape), call->node->shape.n * run.pieces, scale_add_task, &run);
+    norm_finish(call, &run.norms);
 }
 
 static void run_scale_grad_input(const sn_kernel_call *call)
@@ -381,12 +418,13 @@ static void run_scale_grad_input(const sn_kernel_call *call)
     sn_parallel_for(threads_for(call, call->node->shape), call->node->shape.n * run.pieces, scale_grad_input_task, &run);
 }
 
-#define DEFINE_KERNEL(base, scratch)                                                                                 \
+#define DEFINE_KERNEL(base, scratch, gathers)                                                                        \
     const sn_kernel SN_KERNEL_SYMBOL(base) = {.name = SN_KERNEL_NAME(base), .op = SN_OP_##base, .storage = SN_STORED, \
-                                              .refuse = refuse, .scratch_bytes = scratch, .run = run_##base}
+                                              .refuse = refuse, .scratch_bytes = scratch, .run = run_##base,         \
+                                              .stats_refusal = gathers}
 
-DEFINE_KERNEL(squeeze_avg, sum_scratch_bytes);
-DEFINE_KERNEL(squeeze_avg_grad, NULL);
-DEFINE_KERNEL(scale_add, scale_add_scratch_bytes);
-DEFINE_KERNEL(scale_grad_input, NULL);
-DEFINE_KERNEL(scale_grad_gate, sum_scratch_bytes);
+DEFINE_KERNEL(squeeze_avg, sum_scratch_bytes, NULL);
+DEFINE_KERNEL(squeeze_avg_grad, NULL, NULL);
+DEFINE_KERNEL(scale_add, scale_add_scratch_bytes, stats_refusal);
+DEFINE_KERNEL(scale_grad_input, NULL, NULL);
+DEFINE_KERNEL(scale_grad_gate, sum_scratch_bytes, NULL);
