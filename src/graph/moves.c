@@ -1,4 +1,5 @@
-/* moves.c - joins passes over memory with the convolutions beside them; for inference, after batch norm is folded.
+/* moves.c - joins passes over memory with the convolutions beside them; for inference, after batch norm is folded.  See
+ * join_depthwise.c for a depthwise convolution and the 1x1 behind it.
  *
  * The gate of an SE block in front of a depthwise convolution: conv(x s) sums products with (s w), channel by channel,
  * so the scaled map need not be written.  A channel shuffle behind a dense convolution: the outputs' weights are
@@ -16,21 +17,11 @@ static bool clamps(sn_activation kind)
     return kind == SN_IDENTITY || kind == SN_RELU || kind == SN_RELU6;
 }
 
-/* Whether depthwise kernels take the node with a gate. */
-static bool is_depthwise_3x3(const sn_graph *graph, const sn_node *node)
-{
-    const sn_conv_attrs *a = &node->attrs.u.conv;
-    sn_shape w = graph->nodes[node->inputs[1]].shape;
-    bool clamps = a->activation == SN_IDENTITY || a->activation == SN_RELU || a->activation == SN_RELU6;
-    return a->groups == w.c && w.w == 1 && w.n == 3 && w.h == 3 && a->stride <= 2 && clamps &&
-           node->inputs[3] == SN_NONE;
-}
-
 /* conv(x s): the gate joins the convolution. */
 static senet_status join_gate(sn_rewrite *rw, const sn_node *node, bool *done, sn_id *made)
 {
     const sn_node *scale = sn_rewrite_absorbable(rw, node, 0, SN_OP_scale_add);
-    if (!scale || !is_depthwise_3x3(rw->from, node) || node->inputs[4] != SN_NONE) return SENET_OK;
+    if (!scale || !sn_rewrite_is_depthwise(rw->from, node) || node->inputs[4] != SN_NONE) return SENET_OK;
     sn_shape gate = rw->to->nodes[scale->inputs[1]].shape;
     if (scale->inputs[2] != SN_NONE || scale->attrs.u.activation.kind != SN_IDENTITY || gate.h != 1 || gate.w != 1)
         return SENET_OK;

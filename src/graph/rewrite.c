@@ -119,3 +119,12 @@ const sn_node *sn_rewrite_absorbable(const sn_rewrite *rw, const sn_node *node, 
     const sn_node *made = &rw->to->nodes[rw->map[old]];
     return made->op == op ? made : NULL;
 }
+
+bool sn_rewrite_is_depthwise(const sn_graph *graph, const sn_node *conv)
+{
+    const sn_conv_attrs *a = &conv->attrs.u.conv;
+    sn_shape w = graph->nodes[conv->inputs[1]].shape;
+    bool clamps = a->activation == SN_IDENTITY || a->activation == SN_RELU || a->activation == SN_RELU6;
+    return a->groups == w.c && w.w == 1 && w.n == 3 && w.h == 3 && a->stride <= 2 && clamps &&
+           conv->inputs[3] == SN_NONE;
+}
