@@ -4,7 +4,7 @@
  * scratch memory of the kernels that would be chosen here. */
 #include "analysis/complexity_memory.h"
 
-#include "exec/exec.h"
+#include "cpu/cpu.h"
 
 static senet_status plan_program(const sn_graph *graph, sn_program_options options, sn_program_needs *needs)
 {
@@ -24,7 +24,7 @@ static senet_status plan_inference(const sn_spec *spec, const sn_build_options *
     senet_status status;
     SN_TRY(sn_model_build(spec, options, &graph), cleanup);
     SN_TRY(sn_graph_fold_batch_norm(graph, &folded), cleanup);
-    SN_TRY(sn_graph_join_moves(folded, SENET_FP32, &joined), cleanup);
+    SN_TRY(sn_cpu_join_layers(folded, SENET_FP32, &joined), cleanup);
     status = plan_program(joined, (sn_program_options){.threads = threads}, needs);
 cleanup:
     sn_graph_destroy(graph);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "cpu/cpu.h"
 #include "graph/lower.h"
 
 /* Fills in spec, name, layout and parameters. */
@@ -130,7 +131,7 @@ senet_status sn_model_build_inference(const senet_model *model, int64_t batch, i
     SN_TRY(add_taps(plain, taps, taps_count), cleanup); /* before the passes, which keep outputs and drop other names */
     SN_TRY(sn_graph_fuse(plain, &fused), cleanup);
     SN_TRY(sn_graph_fold_batch_norm(fused, &folded), cleanup);
-    SN_TRY(sn_graph_join_moves(folded, model->precision, &joined), cleanup);
+    SN_TRY(sn_cpu_join_layers(folded, model->precision, &joined), cleanup);
     if (model->precision == SENET_BF16)
         status = sn_graph_lower_bf16(joined, graph);
     else if (model->precision == SENET_INT8)

@@ -18,6 +18,9 @@ sn_isa sn_cpu_isa(void);
 sn_isa sn_cpu_isa_on(sn_dtype storage);
 const char *sn_cpu_isa_name(sn_isa isa);
 
+/* For inference, after batch norm is folded: sn_graph_join_moves, and pairs of layers joined as suits the level in use. */
+senet_status sn_cpu_join_layers(const sn_graph *graph, senet_precision precision, sn_graph **joined);
+
 /* Measures what one core can do: floating point operations a second, two for a multiply-add; some ms.  0: not known. */
 double sn_cpu_peak_flops(void);
 

@@ -62,6 +62,7 @@ typedef struct sn_conv_attrs {
     bool narrow_weights;      /* of a lowered graph: weights may be rounded to bf16 though input and output are real */
     sn_shape target;          /* gradient ops: shape of the tensor whose gradient this is */
     int32_t shuffle;          /* > 1: then the output's channels are shuffled as by channel_shuffle of so many groups */
+    sn_activation between;    /* depthwise_pointwise: of the depthwise convolution, in front of the 1x1 */
 } sn_conv_attrs;
 
 typedef struct sn_pool_attrs {

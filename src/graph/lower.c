@@ -23,6 +23,7 @@ static bool keeps_storage(const sn_node *node)
 {
     switch (node->op) {
     case SN_OP_conv2d:
+    case SN_OP_depthwise_pointwise:
     case SN_OP_conv2d_grad_input:
     case SN_OP_bn_apply:
     case SN_OP_bn_grad_input:

@@ -1,4 +1,5 @@
-/* moves.c - joins passes over memory with the convolutions beside them; for inference, after batch norm is folded.
+/* moves.c - joins passes over memory with the convolutions beside them; for inference, after batch norm is folded.  See
+ * join_depthwise.c for a depthwise convolution and the 1x1 behind it.
  *
  * The scale of an SE block behind a 1x1 convolution without an activation, u = W x + b, the last one of a bottleneck: the mean of u
  * over the pixels is W mean(x) + b, so the gate is known before u is, and the convolution's end multiplies by it: u is neither
@@ -23,21 +24,11 @@ static bool clamps(sn_activation kind)
     return kind == SN_IDENTITY || kind == SN_RELU || kind == SN_RELU6;
 }
 
-/* Whether depthwise kernels take the node with a gate. */
-static bool is_depthwise_3x3(const sn_graph *graph, const sn_node *node)
-{
-    const sn_conv_attrs *a = &node->attrs.u.conv;
-    sn_shape w = graph->nodes[node->inputs[1]].shape;
-    bool clamps = a->activation == SN_IDENTITY || a->activation == SN_RELU || a->activation == SN_RELU6;
-    return a->groups == w.c && w.w == 1 && w.n == 3 && w.h == 3 && a->stride <= 2 && clamps &&
-           node->inputs[3] == SN_NONE;
-}
-
 /* conv(x s): the gate joins the convolution. */
 static senet_status join_gate(sn_rewrite *rw, const sn_node *node, bool *done, sn_id *made)
 {
     const sn_node *scale = sn_rewrite_absorbable(rw, node, 0, SN_OP_scale_add);
-    if (!scale || !is_depthwise_3x3(rw->from, node) || node->inputs[4] != SN_NONE) return SENET_OK;
+    if (!scale || !sn_rewrite_is_depthwise(rw->from, node) || node->inputs[4] != SN_NONE) return SENET_OK;
     sn_shape gate = rw->to->nodes[scale->inputs[1]].shape;
     if (scale->inputs[2] != SN_NONE || scale->attrs.u.activation.kind != SN_IDENTITY || gate.h != 1 || gate.w != 1)
         return SENET_OK;
@@ -48,17 +39,6 @@ static senet_status join_gate(sn_rewrite *rw, const sn_node *node, bool *done, s
 }
 
 /* ---- the scale of an SE block joins the convolution before it ---- */
-
-static bool is_plain_pointwise(const sn_graph *graph, const sn_node *node)
-{
-    const sn_conv_attrs *a = &node->attrs.u.conv;
-    if (node->op != SN_OP_conv2d) return false;
-    sn_shape w = graph->nodes[node->inputs[1]].shape;
-    for (int k = 3; k < node->inputs_count; k++)
-        if (node->inputs[k] != SN_NONE) return false;
-    return w.n == 1 && w.h == 1 && a->groups == 1 && a->stride == 1 && !a->pad_top && !a->pad_left && !a->pad_bottom &&
-           !a->pad_right && a->shuffle <= 1;
-}
 
 /* The nodes of an SE block, in the old graph, by its scale's inputs. */
 typedef struct se_nodes {
@@ -73,10 +53,10 @@ static bool find_se(const sn_rewrite *rw, const sn_node *scale, se_nodes *se)
     se->u = scale->inputs[0];
     se->gate = scale->inputs[1];
     const sn_node *u = &from->nodes[se->u], *gate = &from->nodes[se->gate];
-    if (!is_plain_pointwise(from, u) || u->attrs.u.conv.activation != SN_IDENTITY || !is_plain_pointwise(from, gate)) return false;
+    if (!sn_rewrite_is_pointwise(from, u) || u->attrs.u.conv.activation != SN_IDENTITY || !sn_rewrite_is_pointwise(from, gate)) return false;
     se->hidden = gate->inputs[0];
     const sn_node *hidden = &from->nodes[se->hidden];
-    if (!is_plain_pointwise(from, hidden) || hidden->shape.h * hidden->shape.w != 1) return false;
+    if (!sn_rewrite_is_pointwise(from, hidden) || hidden->shape.h * hidden->shape.w != 1) return false;
     se->z = hidden->inputs[0];
     const sn_node *z = &from->nodes[se->z];
     return z->op == SN_OP_squeeze_avg && z->inputs[0] == se->u && rw->uses[se->u] == 2 && rw->uses[se->z] == 1 &&

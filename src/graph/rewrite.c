@@ -119,3 +119,23 @@ const sn_node *sn_rewrite_absorbable(const sn_rewrite *rw, const sn_node *node, 
     const sn_node *made = &rw->to->nodes[rw->map[old]];
     return made->op == op ? made : NULL;
 }
+
+bool sn_rewrite_is_depthwise(const sn_graph *graph, const sn_node *conv)
+{
+    const sn_conv_attrs *a = &conv->attrs.u.conv;
+    sn_shape w = graph->nodes[conv->inputs[1]].shape;
+    bool clamps = a->activation == SN_IDENTITY || a->activation == SN_RELU || a->activation == SN_RELU6;
+    return a->groups == w.c && w.w == 1 && w.n == 3 && w.h == 3 && a->stride <= 2 && clamps &&
+           conv->inputs[3] == SN_NONE;
+}
+
+bool sn_rewrite_is_pointwise(const sn_graph *graph, const sn_node *node)
+{
+    const sn_conv_attrs *a = &node->attrs.u.conv;
+    if (node->op != SN_OP_conv2d) return false;
+    sn_shape w = graph->nodes[node->inputs[1]].shape;
+    for (int k = 3; k < node->inputs_count; k++)
+        if (node->inputs[k] != SN_NONE) return false;
+    return w.n == 1 && w.h == 1 && a->groups == 1 && a->stride == 1 && !a->pad_top && !a->pad_left && !a->pad_bottom &&
+           !a->pad_right && a->shuffle <= 1;
+}

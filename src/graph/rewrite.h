@@ -29,6 +29,12 @@ senet_status sn_rewrite_append(sn_rewrite *rw, const sn_node *named, sn_op_kind 
 /* The new node standing for old input `k` of `node` when it may be absorbed and is of this op, else NULL. */
 const sn_node *sn_rewrite_absorbable(const sn_rewrite *rw, const sn_node *node, int k, sn_op_kind op);
 
+/* Whether depthwise 3x3 kernels take the convolution, with a gate in front too. */
+bool sn_rewrite_is_depthwise(const sn_graph *graph, const sn_node *conv);
+
+/* Whether the node is a dense 1x1 convolution with stride 1 to which nothing but bias and activation is joined. */
+bool sn_rewrite_is_pointwise(const sn_graph *graph, const sn_node *node);
+
 /* A pass of sn_graph_fuse on graphs with gradients (join_norms.c). */
 senet_status sn_rewrite_join_norms(const sn_graph *graph, sn_graph **joined);
 

@@ -1,4 +1,4 @@
-/* conv2d.c - convolution, the linear layer (1x1 on 1x1 maps), and their gradients.
+/* conv2d.c - convolution, the linear layer (1x1 on 1x1 maps), a depthwise convolution with the 1x1 behind it, and the gradients.
  *
  * x (N,H,W,C), w HWIO (kh,kw,C/groups,K) -> y (N,P,Q,K), P = floor((H + top + bottom - kh) / stride) + 1. */
 #include "ops/rules.h"
@@ -61,6 +61,33 @@ static sn_cost cost_conv2d(const sn_graph *graph, const sn_node *node)
 
 const sn_op sn_op_conv2d = {.name = "conv2d", .fewest_inputs = 2, .most_inputs = 6, .infer = infer_conv2d,
                             .gradient = gradient_conv2d, .cost = cost_conv2d};
+
+/* ---- a depthwise convolution and the 1x1 behind it ---- */
+
+static senet_status infer_depthwise_pointwise(const sn_graph *graph, sn_node *node)
+{
+    const sn_conv_attrs *a = &node->attrs.u.conv;
+    sn_shape x = sn_input_of(graph, node, 0)->shape, w = sn_input_of(graph, node, 1)->shape;
+    sn_node depthwise = {.op = SN_OP_conv2d, .attrs = node->attrs, .name = node->name, .inputs_count = 5,
+                         .inputs = {node->inputs[0], node->inputs[3], node->inputs[4], SN_NONE, node->inputs[5]}};
+    SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 1, (sn_shape){1, 1, x.c, w.c}));
+    SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 3, (sn_shape){3, 3, 1, x.c}));
+    if (a->groups != x.c) return sn_fail(SENET_INTERNAL, "%s: %d groups of %lld channels", sn_node_title(node), a->groups, (long long)x.c);
+    SN_RETURN_IF_FAILED(infer_conv2d(graph, &depthwise));
+    node->shape = (sn_shape){x.n, depthwise.shape.h, depthwise.shape.w, w.c};
+    return sn_input_of(graph, node, 2) ? sn_rule_expect(graph, node, 2, sn_vector_shape(w.c)) : SENET_OK;
+}
+
+static sn_cost cost_depthwise_pointwise(const sn_graph *graph, const sn_node *node)
+{
+    sn_shape w = sn_input_of(graph, node, 1)->shape;
+    return (sn_cost){.macs = node->shape.n * node->shape.h * node->shape.w * w.w * (w.c + 9)};
+}
+
+const sn_op sn_op_depthwise_pointwise = {.name = "depthwise_pointwise", .fewest_inputs = 4, .most_inputs = 6,
+                                         .infer = infer_depthwise_pointwise, .cost = cost_depthwise_pointwise};
+
+/* ---- gradients ---- */
 
 static senet_status infer_target(const sn_graph *graph, sn_node *node)
 {

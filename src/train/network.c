@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "cpu/cpu.h"
 #include "graph/lower.h"
 
 enum { PROGRAMS = 2 }; /* the full batch and the last one */
@@ -42,10 +43,10 @@ static senet_status apply_pass(senet_status (*pass)(const sn_graph *graph, sn_gr
     return SENET_OK;
 }
 
-static senet_status join_moves(const sn_network *network, sn_graph **graph)
+static senet_status join_layers(const sn_network *network, sn_graph **graph)
 {
     sn_graph *joined = NULL;
-    SN_RETURN_IF_FAILED(sn_graph_join_moves(*graph, network->options.precision, &joined));
+    SN_RETURN_IF_FAILED(sn_cpu_join_layers(*graph, network->options.precision, &joined));
     sn_graph_destroy(*graph);
     *graph = joined;
     return SENET_OK;
@@ -85,7 +86,7 @@ static senet_status build_graph(const sn_network *network, int64_t batch, sn_gra
         SN_RETURN_IF_FAILED(apply_pass(sn_graph_fuse, graph));
     } else {
         SN_RETURN_IF_FAILED(apply_pass(sn_graph_fold_batch_norm, graph));
-        SN_RETURN_IF_FAILED(join_moves(network, graph));
+        SN_RETURN_IF_FAILED(join_layers(network, graph));
     }
     if (network->options.precision == SENET_INT8) return lower_int8(network->options.quantization, graph);
     return network->options.precision == SENET_BF16 ? apply_pass(sn_graph_lower_bf16, graph) : SENET_OK;

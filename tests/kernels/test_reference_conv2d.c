@@ -211,6 +211,45 @@ static void gradient_of_the_weight_is_the_outer_product(void **state)
     check_layers(SN_OP_conv2d_grad_weight);
 }
 
+/* The map between, then the products with it. */
+static void joined_forward(const reference_case *c, const void *const *inputs, double *y)
+{
+    const double *x = inputs[0], *w = inputs[1], *bias = inputs[2], *depthwise_bias = inputs[4], *gate = inputs[5];
+    sn_shape in = c->inputs[0].shape, between = {in.n, c->output.h, c->output.w, in.c};
+    double gated[1024], values[1024] = {0};
+    assert_true(sn_shape_elements(in) <= 1024 && sn_shape_elements(between) <= 1024);
+    for (int64_t i = 0; i < sn_shape_elements(in); i++) gated[i] = x[i] * (gate ? gate[i / (in.h * in.w * in.c) * in.c + i % in.c] : 1);
+    tensors t = {.x = gated, .w = inputs[3], .result = values};
+    each_product(&c->attrs.u.conv, in, c->inputs[3].shape, between, multiply_xw, &t);
+    for (int64_t i = 0; i < sn_shape_elements(between); i++)
+        values[i] = activate(c->attrs.u.conv.between, values[i] + (depthwise_bias ? depthwise_bias[i % in.c] : 0));
+    for (int64_t i = 0; i < sn_shape_elements(c->output); i++) {
+        const double *pixel = values + i / c->output.c * in.c;
+        y[i] = bias ? bias[i % c->output.c] : 0;
+        for (int64_t k = 0; k < in.c; k++) y[i] += pixel[k] * w[k * c->output.c + i % c->output.c];
+        y[i] = activate(c->attrs.u.conv.activation, y[i]);
+    }
+}
+
+static void depthwise_and_pointwise_are_one_after_the_other(void **state)
+{
+    (void)state;
+    for (int with = 0; with < 4; with++) { /* bit 0: biases, bit 1: a gate and stride 2 */
+        int32_t stride = with & 2 ? 2 : 1;
+        reference_case c = {.name = "depthwise_pointwise",
+                            .op = SN_OP_depthwise_pointwise,
+                            .attrs.u.conv = {.stride = stride, .groups = 7, .pad_top = 1, .pad_left = 1, .pad_bottom = 1,
+                                             .pad_right = 1, .activation = SN_RELU, .between = with & 1 ? SN_RELU : SN_IDENTITY},
+                            .inputs_count = 6,
+                            .inputs = {{.shape = {2, 7, 6, 7}}, {.shape = {1, 1, 7, 10}}, {{0}}, {.shape = {3, 3, 1, 7}}},
+                            .output = {2, stride == 2 ? 4 : 7, stride == 2 ? 3 : 6, 10},
+                            .formula = joined_forward};
+        if (with & 1) c.inputs[2].shape = (sn_shape){1, 1, 1, 10}, c.inputs[4].shape = (sn_shape){1, 1, 1, 7};
+        if (with & 2) c.inputs[5].shape = (sn_shape){2, 1, 1, 7};
+        check_reference(&c);
+    }
+}
+
 static void sum_channels(const reference_case *c, const void *const *inputs, double *y)
 {
     const double *dy = inputs[0];
@@ -237,6 +276,7 @@ int main(void)
         cmocka_unit_test(composed_weights_are_a_product),
         cmocka_unit_test(gradient_of_the_input_is_the_transposed_product),
         cmocka_unit_test(gradient_of_the_weight_is_the_outer_product),
+        cmocka_unit_test(depthwise_and_pointwise_are_one_after_the_other),
         cmocka_unit_test(gradient_of_the_bias_is_a_sum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

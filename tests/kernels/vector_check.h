@@ -79,7 +79,8 @@ static inline void *vector_draw(const vector_case *c, int i, sn_precision precis
 /* An op that ends in an activation, without it. */
 static inline void vector_drop_activation(sn_node *node)
 {
-    if (node->op == SN_OP_conv2d) node->attrs.u.conv.activation = SN_IDENTITY;
+    if (node->op == SN_OP_conv2d || node->op == SN_OP_depthwise_pointwise)
+        node->attrs.u.conv.activation = node->attrs.u.conv.between = SN_IDENTITY;
     if (node->op == SN_OP_add || node->op == SN_OP_scale_add) node->attrs.u.activation.kind = SN_IDENTITY;
 }
 

@@ -2,7 +2,7 @@
 # -DSN_VECTOR_FLOATS is the width.  The files named below are compiled once more for activations in bf16 or int8 (stored.h), also
 # for the level that multiplies those.  isa.c and dispatch.c are told which levels exist (SENET_HAS_<level>).
 file(GLOB SENET_F32_KERNELS CONFIGURE_DEPENDS src/cpu/kernels/*.c)
-set(SENET_BF16_KERNELS level batch_norm channel_shuffle concat conv_depthwise conv_depthwise_grad_weight conv_direct conv_grad_weight conv_grad_weight_pointwise conv_grouped conv_grouped_grad_weight conv_winograd conv_winograd_grad_weight elementwise matvec pool squeeze_excite squeeze_max subsample)
+set(SENET_BF16_KERNELS level batch_norm channel_shuffle concat conv_depthwise conv_depthwise_grad_weight conv_direct conv_grad_weight conv_grad_weight_pointwise conv_grouped conv_grouped_grad_weight conv_winograd conv_winograd_grad_weight depthwise_pointwise elementwise matvec pool squeeze_excite squeeze_max subsample)
 set(SENET_Q8_KERNELS level)
 list(FILTER SENET_F32_KERNELS EXCLUDE REGEX "_(q8|pairs|amx)\\.c$") # on int8 alone; on bf16 where its pairs or tiles are multiplied
 foreach(storage BF16 Q8)
