@@ -1,9 +1,9 @@
 /* join_depthwise.c - see join_depthwise.h.
  *
- * act(pointwise(between(depthwise(x gate) + b)) + c) as one node: its kernels multiply the depthwise outputs while they are in a cache, so
- * that the map between is neither written nor read, and a core goes on with the rows that it has just written itself.  What speaks
- * against it: a dense 1x1 convolution of its own may be computed by Strassen's multiplication, an eighth cheaper, where there are at
- * least 128 channels.  Maps of LARGE_PIXELS have fewer, and do not fit into a core's cache. */
+ * act(pointwise(between(depthwise(x gate) + b)) + c) as one node: its kernels multiply the depthwise outputs while they are in a
+ * cache, so that the map between is neither written nor read, and a core goes on with the rows that it has just written itself.
+ * What speaks against it: a dense 1x1 convolution of its own may be computed by Strassen's multiplication, an eighth cheaper, where
+ * there are at least 128 channels.  Maps of LARGE_PIXELS have fewer, and do not fit into a core's cache. */
 #include "graph/join_depthwise.h"
 
 #include "graph/rewrite.h"

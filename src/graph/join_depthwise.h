@@ -1,4 +1,5 @@
-/* join_depthwise.h - a pass for inference, behind sn_graph_join_moves: a depthwise 3x3 convolution and the 1x1 behind it become one node. */
+/* join_depthwise.h - a pass for inference, behind sn_graph_join_moves: a depthwise 3x3 convolution and the 1x1 behind it become one
+ * node. */
 #ifndef SN_GRAPH_JOIN_DEPTHWISE_H
 #define SN_GRAPH_JOIN_DEPTHWISE_H
 

@@ -72,7 +72,8 @@ static senet_status infer_depthwise_pointwise(const sn_graph *graph, sn_node *no
                          .inputs = {node->inputs[0], node->inputs[3], node->inputs[4], SN_NONE, node->inputs[5]}};
     SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 1, (sn_shape){1, 1, x.c, w.c}));
     SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 3, (sn_shape){3, 3, 1, x.c}));
-    if (a->groups != x.c) return sn_fail(SENET_INTERNAL, "%s: %d groups of %lld channels", sn_node_title(node), a->groups, (long long)x.c);
+    if (a->groups != x.c)
+        return sn_fail(SENET_INTERNAL, "%s: %d groups of %lld channels", sn_node_title(node), a->groups, (long long)x.c);
     SN_RETURN_IF_FAILED(infer_conv2d(graph, &depthwise));
     node->shape = (sn_shape){x.n, depthwise.shape.h, depthwise.shape.w, w.c};
     return sn_input_of(graph, node, 2) ? sn_rule_expect(graph, node, 2, sn_vector_shape(w.c)) : SENET_OK;

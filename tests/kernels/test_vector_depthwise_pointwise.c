@@ -110,7 +110,8 @@ static void other_geometries_are_refused(void **state)
 {
     (void)state;
     const sn_kernel *kernel = sn_cpu_candidates(SN_OP_depthwise_pointwise, SN_FLOAT, sn_cpu_isa())[0];
-    vector_case cases[4] = {joined_case(&padded_twice, 0), joined_case(&strided, 0), joined_case(&shapes[4], 0), joined_case(&shapes[4], 0)};
+    vector_case cases[4] = {joined_case(&padded_twice, 0), joined_case(&strided, 0), joined_case(&shapes[4], 0),
+                            joined_case(&shapes[4], 0)};
     static const char *const reasons[] = {"padding above 1", "stride above 2", "an activation that is no clamp",
                                           "an activation that is no clamp"};
     cases[2].call.node.attrs.u.conv.between = SN_SIGMOID;
