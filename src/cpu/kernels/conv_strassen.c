@@ -467,7 +467,7 @@ static void look_ahead(strassen_target *t, int64_t index)
 {
     const strassen_run *run = t->run;
     const strassen_plan *p = &run->plan;
-    if (index >= p->images * p->blocks) return;
+    if (index < 0 || index >= p->images * p->blocks) return;
     strassen_block next = block_at(run, index, 0);
     t->next[0] = run->in + next.pixel * p->in_c;
     t->next[1] = t->next[0] + p->pairs * p->in_c;
@@ -479,15 +479,16 @@ static void compute_task(void *context, int64_t index, int worker)
 {
     const strassen_run *run = context;
     const strassen_plan *p = &run->plan;
-    int64_t blocks = p->images * p->blocks, split = index / blocks; /* each worker keeps to a block, if it can */
-    strassen_block b = block_at(run, index % blocks, worker);
-    if (run->held[worker] != index % blocks) sum_block(run, &b);
-    run->held[worker] = index % blocks;
+    int64_t blocks = p->images * p->blocks, split = index / blocks, block = index % blocks;
+    if (split % 2) block = blocks - 1 - block; /* to and fro: a worker goes on with the block that it has */
+    strassen_block b = block_at(run, block, worker);
+    if (run->held[worker] != block) sum_block(run, &b);
+    run->held[worker] = block;
     int64_t last = sn_min64(p->panels, (split + 1) * p->split_panels);
     strassen_target target = {.run = run, .block = &b};
     for (int64_t k = split * p->split_panels; k < last; k++) {
         start_panel(&target, k);
-        if (k + 1 == last) look_ahead(&target, index % blocks + 1);
+        if (k + 1 == last) look_ahead(&target, split % 2 ? block - 1 : block + 1);
         const float *w = run->packed + target.panel.packed;
         for (int product = 0; product < STRASSEN_PRODUCTS; product++)
             for (int64_t offset = 0; offset < p->half_in; offset += p->chunk_length) {

@@ -39,7 +39,8 @@ static inline strassen_plan strassen_plan_of(const sn_kernel_call *call)
     p.block_pairs = sn_ceil_div(p.pairs, p.blocks);
     p.blocks = sn_ceil_div(p.pairs, p.block_pairs);
     p.panels = sn_ceil_div(p.half_out, PANEL);
-    int64_t wanted = call->threads > 1 ? 2 * call->threads : 1; /* tasks; each split sums the block's pixels anew */
+    /* Tasks, so many that a core which is slowed down can be left fewer; a split may sum its block's pixels anew. */
+    int64_t wanted = call->threads > 1 ? 4 * call->threads : 1;
     p.split_panels = sn_ceil_div(p.panels, sn_min64(p.panels, sn_ceil_div(wanted, p.images * p.blocks)));
     p.splits = sn_ceil_div(p.panels, p.split_panels);
     p.chunks = sn_ceil_div(p.half_in, PASS_STEPS);

@@ -52,6 +52,7 @@ SN_INLINE void fetch_outputs(const conv_tile *t, int pixels, int vectors)
 #if SN_PAIRS
 #define ADD_LAST_VALUE(PIXELS, VECTORS)                                                                              \
     if (t->length % STEP_VALUES) {                                                                                   \
+        enum { step = 0 };                                                                                           \
         conv_pair last[PIXELS];                                                                                      \
         SN_UNROLL for (int i = 0; i < PIXELS; i++) last[i] = *PIXEL_VALUES(i);                                    \
         EACH_SUM(PIXELS, VECTORS) add_value_pair(&sum[i][v], &last[i], vf_load(w + v * VF));                         \
@@ -61,13 +62,38 @@ SN_INLINE void fetch_outputs(const conv_tile *t, int pixels, int vectors)
 #define ADD_LAST_VALUE(PIXELS, VECTORS)
 #endif
 
-#define PIXEL_VALUES(i) ((i < 5 ? x0 : i < 10 ? x5 : x10) + i % 5 * pixel)
+/* With AVX-512 up to seven pixels have a pointer each, moved once in UNROLLED_STEPS: a sum of registers as the address makes two
+ * operations of a multiply-add in Intel's processors, which they feel when a core runs two threads that share what it issues.
+ * Else every five pixels share a pointer, as offsets of one to four strides are cheap and registers few. */
+#if SN_VECTOR_FLOATS == 16 && !SN_PAIRS
+enum { UNROLLED_STEPS = 4, OWN_POINTERS = 7, SHARED_PIXELS = 5 };
+#else
+enum { UNROLLED_STEPS = 1, OWN_POINTERS = 1, SHARED_PIXELS = 5 };
+#endif
+#define POINTER_PIXELS(PIXELS) ((PIXELS) <= OWN_POINTERS ? 1 : SHARED_PIXELS)
+#define POINTERS(PIXELS) (((PIXELS) + POINTER_PIXELS(PIXELS) - 1) / POINTER_PIXELS(PIXELS))
+#define PIXEL_VALUES(i) (x[(i) / each] + (i) % each * pixel + step * STEP_VALUES)
 
-/* Five pixels share a base pointer, as offsets of one to four strides are cheap; a pointer each would not fit into the registers.
- * The empty asm keep the compiler from making pointers of them all, and from making the addresses of the end early. */
+#define ADD_STEPS(PIXELS, VECTORS, STEPS)                                                                            \
+    do {                                                                                                             \
+        SN_UNROLL for (int step = 0; step < STEPS; step++)                                                           \
+        {                                                                                                            \
+            __builtin_prefetch(ahead + step * LINE_FLOATS, 0, 1);                                                    \
+            ADD_STEP(PIXELS, VECTORS, PIXEL_VALUES, w + step * VECTORS * VF);                                        \
+        }                                                                                                            \
+        SN_UNROLL for (int i = 0; i < POINTERS(PIXELS); i++)                                                         \
+        {                                                                                                            \
+            x[i] += STEPS * STEP_VALUES;                                                                             \
+            __asm__("" : "+r"(x[i]));                                                                                \
+        }                                                                                                            \
+        w += STEPS * VECTORS * VF, ahead += STEPS * LINE_FLOATS;                                                     \
+    } while (0)
+
+/* The empty asm keep the compiler from making other pointers of these, and from making the addresses of the end early. */
 #define DEFINE_TILE(PIXELS, VECTORS)                                                                                 \
     static SN_NOINLINE void tile_##PIXELS##x##VECTORS(const conv_tile *t)                                            \
     {                                                                                                                \
+        enum { each = POINTER_PIXELS(PIXELS) };                                                                      \
         vf sum[PIXELS][VECTORS];                                                                                     \
         EACH_SUM(PIXELS, VECTORS) sum[i][v] = (vf){0};                                                               \
         fetch_outputs(t, PIXELS, VECTORS);                                                                           \
@@ -75,15 +101,16 @@ SN_INLINE void fetch_outputs(const conv_tile *t, int pixels, int vectors)
         const float *w = t->w, *ahead = t->ahead;                                                                    \
         for (int64_t s = 0; s < t->segments; s++) {                                                                  \
             ptrdiff_t pixel = t->x_pixel;                                                                            \
-            const conv_value *x0 = t->x + (t->at + t->x_offset[s]), *x5 = x0, *x10 = x0;                             \
-            if (PIXELS > 5) x5 += 5 * pixel;                                                                         \
-            if (PIXELS > 10) x10 += 10 * pixel;                                                                      \
-            __asm__("" : "+r"(x0), "+r"(x5), "+r"(x10), "+r"(pixel));                                                \
-            for (int64_t k = t->length / STEP_VALUES; k > 0; k--, ahead += LINE_FLOATS) {                            \
-                __builtin_prefetch(ahead, 0, 1);                                                                     \
-                ADD_STEP(PIXELS, VECTORS, PIXEL_VALUES, w);                                                          \
-                x0 += STEP_VALUES, x5 += STEP_VALUES, x10 += STEP_VALUES, w += VECTORS * VF;                         \
+            const conv_value *x[POINTERS(PIXELS)];                                                                   \
+            SN_UNROLL for (int i = 0; i < POINTERS(PIXELS); i++)                                                     \
+            {                                                                                                        \
+                x[i] = i > 0 ? x[i - 1] + each * pixel : t->x + (t->at + t->x_offset[s]);                            \
+                __asm__("" : "+r"(x[i]));                                                                            \
             }                                                                                                        \
+            __asm__("" : "+r"(pixel));                                                                               \
+            int64_t k = t->length / STEP_VALUES;                                                                     \
+            for (; k >= UNROLLED_STEPS; k -= UNROLLED_STEPS) ADD_STEPS(PIXELS, VECTORS, UNROLLED_STEPS);             \
+            for (; k > 0; k--) ADD_STEPS(PIXELS, VECTORS, 1);                                                        \
             ADD_LAST_VALUE(PIXELS, VECTORS)                                                                          \
         }                                                                                                            \
         __asm__("" : "+r"(t));                                                                                       \

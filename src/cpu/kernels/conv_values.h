@@ -51,6 +51,8 @@ SN_INLINE void add_step(vf *sum, const conv_value *x, vf weight)
  * multiplies two vectors a cycle, stay in memory. */
 #if SN_PAIRS
 #define ADD_STEP(ROWS, VECTORS, X, W) ADD_STEP_SPREAD(ROWS, VECTORS, 0, X, W)
+#elif SN_VECTOR_FLOATS == 16
+#define ADD_STEP(ROWS, VECTORS, X, W) ADD_STEP_NAMED(ROWS, VECTORS, SPREAD_VECTORS(ROWS, VECTORS), ROWS, X, W, (W) + VF)
 #else
 #define ADD_STEP(ROWS, VECTORS, X, W) ADD_STEP_SPREAD(ROWS, VECTORS, SPREAD_VECTORS(ROWS, VECTORS), X, W)
 #endif
@@ -67,6 +69,42 @@ SN_INLINE void add_step(vf *sum, const conv_value *x, vf weight)
             SN_UNROLL for (int i = 0; i < ROWS; i++) add_step(&sum[i][v], X(i), weight[v]);                          \
         }                                                                                                            \
     } while (0)
+
+/* The same where all registers are needed and steps are unrolled: instructions in the order of the program, weights and value in
+ * registers of a name.  Left alone, the compilers take steps apart until sums fall out of the registers.  The first
+ * vector of weights is at W, the others from W1 on.  NAMED of them are in registers while all rows are multiplied; of the rows, the
+ * first SPREAD_ROWS are spread, the others stay in memory, which takes more loads but fewer instructions. */
+#define ADD_STEP_NAMED(ROWS, VECTORS, NAMED, SPREAD_ROWS, X, W, W1)                                                  \
+    do {                                                                                                             \
+        register vf w0 __asm__("zmm28"), w1 __asm__("zmm29"), w2 __asm__("zmm30"), w3 __asm__("zmm27");              \
+        register vf value __asm__("zmm31");                                                                          \
+        if (NAMED > 0) LOAD_WEIGHTS(w0, (W));                                                                        \
+        if (NAMED > 1) LOAD_WEIGHTS(w1, (W1));                                                                      \
+        if (NAMED > 2) LOAD_WEIGHTS(w2, (W1) + VF);                                                                 \
+        if (NAMED > 3) LOAD_WEIGHTS(w3, (W1) + 2 * VF);                                                              \
+        SN_UNROLL for (int i = 0; i < SPREAD_ROWS && NAMED > 0; i++) {                                               \
+            __asm__ volatile("vbroadcastss %1, %0" : "=v"(value) : "m"(*(const float *)(const void *)X(i)));         \
+            if (NAMED > 0) ADD_SPREAD(sum[i][0], value, w0);                                                         \
+            if (NAMED > 1) ADD_SPREAD(sum[i][1], value, w1);                                                         \
+            if (NAMED > 2) ADD_SPREAD(sum[i][2], value, w2);                                                         \
+            if (NAMED > 3) ADD_SPREAD(sum[i][3], value, w3);                                                         \
+        }                                                                                                            \
+        SN_UNROLL for (int i = SPREAD_ROWS; i < ROWS; i++) {                                                         \
+            if (NAMED > 0) ADD_FROM_MEMORY(sum[i][0], X(i), w0);                                                     \
+            if (NAMED > 1) ADD_FROM_MEMORY(sum[i][1], X(i), w1);                                                     \
+            if (NAMED > 2) ADD_FROM_MEMORY(sum[i][2], X(i), w2);                                                     \
+            if (NAMED > 3) ADD_FROM_MEMORY(sum[i][3], X(i), w3);                                                     \
+        }                                                                                                            \
+        SN_UNROLL for (int v = NAMED; v < VECTORS; v++) {                                                            \
+            LOAD_WEIGHTS(w0, v == 0 ? (W) : (W1) + (v - 1) * VF);                                                    \
+            SN_UNROLL for (int i = 0; i < ROWS; i++) ADD_FROM_MEMORY(sum[i][v], X(i), w0);                           \
+        }                                                                                                            \
+    } while (0)
+#define ADD_FROM_MEMORY(SUM, X, WEIGHT)                                                                              \
+    __asm__ volatile("vfmadd231ps %2%{1to16%}, %1, %0"                                                               \
+                     : "+v"(SUM) : "v"(WEIGHT), "m"(*(const float *)(const void *)(X)))
+#define LOAD_WEIGHTS(WEIGHT, W) __asm__ volatile("vmovups %1, %0" : "=v"(WEIGHT) : "m"(*(const vf *)(const void *)(W)))
+#define ADD_SPREAD(SUM, VALUE, WEIGHT) __asm__ volatile("vfmadd231ps %2, %1, %0" : "+v"(SUM) : "v"(VALUE), "v"(WEIGHT))
 
 /* `count` values of a map of the other type, from number `first` on: bf16 where floats are multiplied, floats where bf16 is. */
 static inline void convert_values(conv_value *to, const void *from, int64_t first, int64_t count)

@@ -76,6 +76,7 @@ static inline winograd_plan winograd_plan_of(const sn_kernel_call *call, int til
     p.tile_blocks = sn_ceil_div(p.tiles, p.block_tiles);
 
     int64_t pairs = sn_ceil_div(p.panels, 2);
+    if (p.tile_blocks == 1 && wanted > 1) wanted *= 2; /* more splits cost nothing there, and a core that is slowed down gets fewer */
     p.splits = p.tile_blocks < wanted ? sn_min64(pairs, sn_ceil_div(wanted, p.tile_blocks)) : 1;
     p.split_panels = sn_ceil_div(pairs, p.splits) * 2;
     p.splits = sn_ceil_div(p.panels, p.split_panels);

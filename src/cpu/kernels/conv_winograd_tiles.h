@@ -26,55 +26,90 @@ typedef struct winograd_product {
     float *m;          /* [rows][vectors][VF] */
 } winograd_product;
 
+/* One step of a product: a number of `step` from x and u on.  Rows from the ninth on have a pointer of their own, for short offsets. */
+enum { FIRST_ROWS = 8 };
+#define ROW_VALUE(i) (((i) < FIRST_ROWS ? x : x8) + (i) % FIRST_ROWS * VF + step)
+#define STEP_OF(ADD, ROWS, VECTORS)                                                                                  \
+    do {                                                                                                             \
+        vf weight[VECTORS];                                                                                          \
+        SN_UNROLL for (int k = 0; k < VECTORS; k++) weight[k] = vf_load((k == 0 ? u : u1) + step * VF);              \
+        SN_UNROLL for (int i = 0; i < ROWS; i++)                                                                     \
+            SN_UNROLL for (int k = 0; k < VECTORS; k++) ADD(&sum[i][k], ROW_VALUE(i), weight[k]);                    \
+    } while (0)
+
+#if SN_VECTOR_FLOATS == 16
+enum { UNROLLED_PRODUCTS = 4 };
+#define FLOAT_STEP(ROWS, VECTORS)                                                                                    \
+    ADD_STEP_NAMED(ROWS, VECTORS, VECTORS, ((VECTORS) > 1 ? (ROWS) / 2 : 0), ROW_VALUE, u + step * VF, u1 + step * VF)
+#else
+enum { UNROLLED_PRODUCTS = 1 };
 SN_INLINE void add_float(vf *sum, const float *v, vf u) { *sum += *v * u; }
+#define FLOAT_STEP(ROWS, VECTORS) STEP_OF(add_float, ROWS, VECTORS)
+#endif
 #if SN_PAIRS
 SN_INLINE void add_pair(vf *sum, const float *v, vf u) { add_step(sum, (const conv_value *)(const void *)v, u); }
+#define PAIR_STEP(ROWS, VECTORS) STEP_OF(add_pair, ROWS, VECTORS)
 #endif
 
-#define DEFINE_PRODUCT(NAME, ADD, ROWS, VECTORS)                                                                     \
+/* A pointer of its own: the compilers would make one of all. */
+#define ADVANCE(POINTER, FLOATS)                                                                                     \
+    do {                                                                                                             \
+        POINTER += FLOATS;                                                                                           \
+        __asm__("" : "+r"(POINTER));                                                                                 \
+    } while (0)
+#define ADD_PRODUCTS(STEP, ROWS, VECTORS, STEPS)                                                                     \
+    do {                                                                                                             \
+        SN_UNROLL for (int step = 0; step < STEPS; step++)                                                           \
+        {                                                                                                            \
+            SN_UNROLL for (int k = 0; k < VECTORS; k++)                                                              \
+                __builtin_prefetch((const char *)(k == 0 ? u : u1) + (AHEAD + step) * VF * sizeof(float), 0, 1);     \
+            STEP(ROWS, VECTORS);                                                                                     \
+        }                                                                                                            \
+        ADVANCE(x, STEPS);                                                                                           \
+        if (ROWS > FIRST_ROWS) ADVANCE(x8, STEPS);                                                                   \
+        ADVANCE(u, STEPS * VF);                                                                                      \
+        if (VECTORS > 1) ADVANCE(u1, STEPS * VF);                                                                    \
+    } while (0)
+
+#define DEFINE_PRODUCT(NAME, STEP, ROWS, VECTORS)                                                                    \
     static SN_NOINLINE void NAME##_##ROWS##x##VECTORS(const winograd_product *p)                                     \
     {                                                                                                                \
         vf sum[ROWS][VECTORS];                                                                                       \
         SN_UNROLL for (int i = 0; i < ROWS; i++)                                                                     \
             SN_UNROLL for (int k = 0; k < VECTORS; k++) sum[i][k] = (vf){0};                                         \
-        const float *v = p->v, *u = p->u;                                                                            \
-        const ptrdiff_t panel = p->u_panel;                                                                          \
-        for (int64_t left = p->steps; left > 0; left -= VF, v += ROWS * VF) {                                     \
-            const float *end = v + (left < VF ? left : VF);                                                          \
-            for (const float *x = v; x < end; x++, u += VF) {                                                        \
-                vf weight[VECTORS];                                                                                  \
-                SN_UNROLL for (int k = 0; k < VECTORS; k++) {                                                        \
-                    weight[k] = vf_load(u + k * panel);                                                              \
-                    __builtin_prefetch((const char *)(u + k * panel) + AHEAD * VF * sizeof(float), 0, 1);            \
-                }                                                                                                    \
-                SN_UNROLL for (int i = 0; i < ROWS; i++)                                                             \
-                    SN_UNROLL for (int k = 0; k < VECTORS; k++) ADD(&sum[i][k], x + i * VF, weight[k]);              \
-            }                                                                                                        \
+        const float *rows = p->v, *u = p->u, *u1 = u + p->u_panel;                                                   \
+        for (int64_t left = p->steps; left > 0; left -= VF, rows += ROWS * VF) {                                     \
+            const float *x = rows, *x8 = rows + FIRST_ROWS * VF;                                                     \
+            if (left >= VF)                                                                                          \
+                for (int n = VF; n > 0; n -= UNROLLED_PRODUCTS) ADD_PRODUCTS(STEP, ROWS, VECTORS, UNROLLED_PRODUCTS); \
+            else                                                                                                     \
+                for (int64_t n = left; n > 0; n--) ADD_PRODUCTS(STEP, ROWS, VECTORS, 1);                             \
         }                                                                                                            \
+        float *m = p->m;                                                                                             \
         SN_UNROLL for (int i = 0; i < ROWS; i++)                                                                     \
-            SN_UNROLL for (int k = 0; k < VECTORS; k++) vf_store(p->m + (i * VECTORS + k) * VF, sum[i][k]);          \
+            SN_UNROLL for (int k = 0; k < VECTORS; k++) vf_store(m + (i * VECTORS + k) * VF, sum[i][k]);             \
     }
 
 #if SN_VECTOR_REGISTERS == 32
-#define DEFINE_PRODUCTS(NAME, ADD, VECTORS)                                                                          \
-    DEFINE_PRODUCT(NAME, ADD, 1, VECTORS) DEFINE_PRODUCT(NAME, ADD, 2, VECTORS) DEFINE_PRODUCT(NAME, ADD, 3, VECTORS) \
-    DEFINE_PRODUCT(NAME, ADD, 4, VECTORS) DEFINE_PRODUCT(NAME, ADD, 5, VECTORS) DEFINE_PRODUCT(NAME, ADD, 6, VECTORS) \
-    DEFINE_PRODUCT(NAME, ADD, 7, VECTORS) DEFINE_PRODUCT(NAME, ADD, 8, VECTORS) DEFINE_PRODUCT(NAME, ADD, 9, VECTORS) \
-    DEFINE_PRODUCT(NAME, ADD, 10, VECTORS) DEFINE_PRODUCT(NAME, ADD, 11, VECTORS)                                    \
-    DEFINE_PRODUCT(NAME, ADD, 12, VECTORS) DEFINE_PRODUCT(NAME, ADD, 13, VECTORS) DEFINE_PRODUCT(NAME, ADD, 14, VECTORS)
-#define DEFINE_TALL_PRODUCTS(NAME, ADD) DEFINE_PRODUCT(NAME, ADD, 15, 1) DEFINE_PRODUCT(NAME, ADD, 16, 1)
+#define DEFINE_PRODUCTS(NAME, STEP, VECTORS)                                                                          \
+    DEFINE_PRODUCT(NAME, STEP, 1, VECTORS) DEFINE_PRODUCT(NAME, STEP, 2, VECTORS) DEFINE_PRODUCT(NAME, STEP, 3, VECTORS) \
+    DEFINE_PRODUCT(NAME, STEP, 4, VECTORS) DEFINE_PRODUCT(NAME, STEP, 5, VECTORS) DEFINE_PRODUCT(NAME, STEP, 6, VECTORS) \
+    DEFINE_PRODUCT(NAME, STEP, 7, VECTORS) DEFINE_PRODUCT(NAME, STEP, 8, VECTORS) DEFINE_PRODUCT(NAME, STEP, 9, VECTORS) \
+    DEFINE_PRODUCT(NAME, STEP, 10, VECTORS) DEFINE_PRODUCT(NAME, STEP, 11, VECTORS)                                    \
+    DEFINE_PRODUCT(NAME, STEP, 12, VECTORS) DEFINE_PRODUCT(NAME, STEP, 13, VECTORS) DEFINE_PRODUCT(NAME, STEP, 14, VECTORS)
+#define DEFINE_TALL_PRODUCTS(NAME, STEP) DEFINE_PRODUCT(NAME, STEP, 15, 1) DEFINE_PRODUCT(NAME, STEP, 16, 1)
 #define WIDE_LIST(NAME, VECTORS)                                                                                     \
     NAME##_1x##VECTORS, NAME##_2x##VECTORS, NAME##_3x##VECTORS, NAME##_4x##VECTORS, NAME##_5x##VECTORS,              \
         NAME##_6x##VECTORS, NAME##_7x##VECTORS, NAME##_8x##VECTORS, NAME##_9x##VECTORS, NAME##_10x##VECTORS,         \
         NAME##_11x##VECTORS, NAME##_12x##VECTORS, NAME##_13x##VECTORS, NAME##_14x##VECTORS
 #define TALL_LIST(NAME) NAME##_15x1, NAME##_16x1
 #else
-#define DEFINE_PRODUCTS(NAME, ADD, VECTORS)                                                                          \
-    DEFINE_PRODUCT(NAME, ADD, 1, VECTORS) DEFINE_PRODUCT(NAME, ADD, 2, VECTORS) DEFINE_PRODUCT(NAME, ADD, 3, VECTORS) \
-    DEFINE_PRODUCT(NAME, ADD, 4, VECTORS) DEFINE_PRODUCT(NAME, ADD, 5, VECTORS) DEFINE_PRODUCT(NAME, ADD, 6, VECTORS)
-#define DEFINE_TALL_PRODUCTS(NAME, ADD)                                                                              \
-    DEFINE_PRODUCT(NAME, ADD, 7, 1) DEFINE_PRODUCT(NAME, ADD, 8, 1) DEFINE_PRODUCT(NAME, ADD, 9, 1)                  \
-    DEFINE_PRODUCT(NAME, ADD, 10, 1) DEFINE_PRODUCT(NAME, ADD, 11, 1) DEFINE_PRODUCT(NAME, ADD, 12, 1)
+#define DEFINE_PRODUCTS(NAME, STEP, VECTORS)                                                                          \
+    DEFINE_PRODUCT(NAME, STEP, 1, VECTORS) DEFINE_PRODUCT(NAME, STEP, 2, VECTORS) DEFINE_PRODUCT(NAME, STEP, 3, VECTORS) \
+    DEFINE_PRODUCT(NAME, STEP, 4, VECTORS) DEFINE_PRODUCT(NAME, STEP, 5, VECTORS) DEFINE_PRODUCT(NAME, STEP, 6, VECTORS)
+#define DEFINE_TALL_PRODUCTS(NAME, STEP)                                                                              \
+    DEFINE_PRODUCT(NAME, STEP, 7, 1) DEFINE_PRODUCT(NAME, STEP, 8, 1) DEFINE_PRODUCT(NAME, STEP, 9, 1)                  \
+    DEFINE_PRODUCT(NAME, STEP, 10, 1) DEFINE_PRODUCT(NAME, STEP, 11, 1) DEFINE_PRODUCT(NAME, STEP, 12, 1)
 #define WIDE_LIST(NAME, VECTORS)                                                                                     \
     NAME##_1x##VECTORS, NAME##_2x##VECTORS, NAME##_3x##VECTORS, NAME##_4x##VECTORS, NAME##_5x##VECTORS, NAME##_6x##VECTORS
 #define TALL_LIST(NAME) NAME##_7x1, NAME##_8x1, NAME##_9x1, NAME##_10x1, NAME##_11x1, NAME##_12x1
@@ -83,15 +118,15 @@ SN_INLINE void add_pair(vf *sum, const float *v, vf u) { add_step(sum, (const co
 /* A table is [vectors - 1][rows - 1]. */
 typedef void (*winograd_table[2][TALL_ROWS])(const winograd_product *);
 
-DEFINE_PRODUCTS(product, add_float, 1)
-DEFINE_PRODUCTS(product, add_float, 2)
-DEFINE_TALL_PRODUCTS(product, add_float)
+DEFINE_PRODUCTS(product, FLOAT_STEP, 1)
+DEFINE_PRODUCTS(product, FLOAT_STEP, 2)
+DEFINE_TALL_PRODUCTS(product, FLOAT_STEP)
 static const winograd_table winograd_products = {{WIDE_LIST(product, 1), TALL_LIST(product)}, {WIDE_LIST(product, 2)}};
 
 #if SN_PAIRS
-DEFINE_PRODUCTS(pair_product, add_pair, 1)
-DEFINE_PRODUCTS(pair_product, add_pair, 2)
-DEFINE_TALL_PRODUCTS(pair_product, add_pair)
+DEFINE_PRODUCTS(pair_product, PAIR_STEP, 1)
+DEFINE_PRODUCTS(pair_product, PAIR_STEP, 2)
+DEFINE_TALL_PRODUCTS(pair_product, PAIR_STEP)
 static const winograd_table winograd_pair_products = {{WIDE_LIST(pair_product, 1), TALL_LIST(pair_product)},
                                                       {WIDE_LIST(pair_product, 2)}};
 #endif
