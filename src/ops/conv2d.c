@@ -69,7 +69,7 @@ static senet_status infer_depthwise_pointwise(const sn_graph *graph, sn_node *no
     const sn_conv_attrs *a = &node->attrs.u.conv;
     sn_shape x = sn_input_of(graph, node, 0)->shape, w = sn_input_of(graph, node, 1)->shape;
     sn_node depthwise = {.op = SN_OP_conv2d, .attrs = node->attrs, .name = node->name, .inputs_count = 5,
-                         .inputs = {node->inputs[0], node->inputs[3], node->inputs[4], SN_NONE, node->inputs[5]}};
+                         .inputs = {node->inputs[0], node->inputs[3], node->inputs[4], SN_NONE, node->inputs[5], SN_NONE}};
     SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 1, (sn_shape){1, 1, x.c, w.c}));
     SN_RETURN_IF_FAILED(sn_rule_expect(graph, node, 3, (sn_shape){3, 3, 1, x.c}));
     if (a->groups != x.c)

@@ -155,7 +155,7 @@ typedef struct strassen_run {
 
 /* Pairs of one image in a worker's memory. */
 typedef struct strassen_block {
-    int64_t pairs, seconds;        /* pairs, and how many of them have a second pixel */
+    int64_t pairs, seconds;        /* pairs, and how many of them have a second pixel, which is so many pixels behind the first */
     int64_t pixel;                 /* the first, in the batch */
     int64_t image, index;          /* index within the image */
     float *sums, *staged;
@@ -165,24 +165,23 @@ static strassen_block block_at(const strassen_run *run, int64_t index, int worke
 {
     const strassen_plan *p = &run->plan;
     strassen_block b = {.image = index / p->blocks, .index = index % p->blocks};
-    int64_t first = b.index * p->block_pairs;
-    b.pairs = sn_min64(p->block_pairs, p->pairs - first);
-    b.seconds = sn_min64(b.pairs, p->pixels - p->pairs - first);
+    int64_t first = b.index * 2 * p->block_pairs, pixels = sn_min64(2 * p->block_pairs, p->pixels - first);
+    b.pairs = sn_ceil_div(pixels, 2);
+    b.seconds = pixels - b.pairs;
     b.pixel = b.image * p->pixels + first;
     b.sums = run->scratch + worker * p->worker_floats;
     b.staged = b.sums + STRASSEN_SUMS * p->sum_floats;
     return b;
 }
 
-/* S1 to S4 of a pair; `second` tells whether there is a second pixel. */
-SN_INLINE void sum_pair(const strassen_plan *p, const float *one, bool second, float *to)
+/* S1 to S4 of a pair; the second pixel may be NULL. */
+SN_INLINE void sum_pair(const strassen_plan *p, const float *one, const float *two, float *to)
 {
-    const float *two = one + p->pairs * p->in_c;
     for (int64_t k = 0; k < p->half_in; k += VF) {
         int64_t lanes = p->half_in - k;
         vf a11 = vf_load_n(one + k, lanes), a12 = vf_load_n(one + k + p->half_in, lanes), a21 = {0}, a22 = {0};
-        if (second) a21 = vf_load_n(two + k, lanes);
-        if (second) a22 = vf_load_n(two + k + p->half_in, lanes);
+        if (two) a21 = vf_load_n(two + k, lanes);
+        if (two) a22 = vf_load_n(two + k + p->half_in, lanes);
         vf s1 = a21 + a22, s2 = s1 - a11;
         vf_store(to + k, s1);
         vf_store(to + k + p->sum_floats, s2);
@@ -194,9 +193,9 @@ SN_INLINE void sum_pair(const strassen_plan *p, const float *one, bool second, f
 static SN_NOINLINE void sum_block(const strassen_run *run, const strassen_block *b)
 {
     const strassen_plan *p = &run->plan;
-    const float *in = run->in + b->pixel * p->in_c;
-    for (int64_t i = 0; i < b->seconds; i++) sum_pair(p, in + i * p->in_c, true, b->sums + i * p->sum_stride);
-    if (b->seconds < b->pairs) sum_pair(p, in + b->seconds * p->in_c, false, b->sums + b->seconds * p->sum_stride);
+    const float *one = run->in + b->pixel * p->in_c, *two = one + b->pairs * p->in_c;
+    for (int64_t i = 0; i < b->seconds; i++) sum_pair(p, one + i * p->in_c, two + i * p->in_c, b->sums + i * p->sum_stride);
+    if (b->seconds < b->pairs) sum_pair(p, one + b->seconds * p->in_c, NULL, b->sums + b->seconds * p->sum_stride);
 }
 
 /* ---- outputs ---- */
@@ -236,9 +235,10 @@ static const float *scale_at(const strassen_target *t, int64_t half)
     return run->scale ? run->scale + t->block->image * run->plan.out_c + half + t->panel.out : NULL;
 }
 
-static int64_t quarter_offset(const strassen_plan *p, int quarter)
+static int64_t quarter_offset(const strassen_target *t, int quarter)
 {
-    return quarter / 2 * p->pairs * p->out_c + quarter % 2 * p->half_out;
+    const strassen_plan *p = &t->run->plan;
+    return quarter / 2 * t->block->pairs * p->out_c + quarter % 2 * p->half_out;
 }
 
 static strassen_place place_of(const strassen_target *t, int64_t row, int64_t rows)
@@ -249,7 +249,7 @@ static strassen_place place_of(const strassen_target *t, int64_t row, int64_t ro
     place.pixel = place.staged ? t->panel.width : p->out_c;
     for (int q = 0; q < 4; q++)
         place.quarter[q] = place.staged ? t->block->staged + (q * p->block_pairs + row) * t->panel.width
-                                        : t->run->out + first_output(t, row) + quarter_offset(p, q);
+                                        : t->run->out + first_output(t, row) + quarter_offset(t, q);
     return place;
 }
 
@@ -274,7 +274,7 @@ static inline void add_to_squeeze(float *squeeze, vf sum)
 static SN_NOINLINE void finish_last_quarter(const strassen_target *t, const strassen_place *place)
 {
     const strassen_run *run = t->run;
-    int64_t offset = quarter_offset(&run->plan, C22), pixel = place->pixel;
+    int64_t offset = quarter_offset(t, C22), pixel = place->pixel;
     const float *residual = run->residual && !place->staged ? run->residual + first_output(t, place->row) + offset : NULL;
     const float *scale = place->staged ? NULL : scale_at(t, run->plan.half_out);
     sn_activation activation = place->staged ? SN_IDENTITY : clamp_of_run(run);
@@ -300,7 +300,7 @@ static void unstage(const strassen_target *t, const strassen_place *place)
     sn_activation activation = clamp_of_run(run);
     for (int q = 0; q < 4; q++) {
         int64_t rows = sn_min64(place->rows, q < C21 ? place->rows : t->block->seconds - place->row);
-        int64_t first = first_output(t, place->row) + quarter_offset(p, q), channel = q % 2 * p->half_out;
+        int64_t first = first_output(t, place->row) + quarter_offset(t, q), channel = q % 2 * p->half_out;
         const float *scale = scale_at(t, channel);
         for (int64_t c = 0; c < sn_min64(t->panel.width, t->lanes - channel); c += VF) {
             int64_t lanes = sn_min64(VF, t->lanes - channel - c);
@@ -324,7 +324,7 @@ static void activate(const strassen_target *t)
     for (int q = 0; q < 4; q++) {
         int64_t rows = q < C21 ? t->block->pairs : t->block->seconds;
         int64_t lanes = sn_min64(t->panel.width, t->lanes - q % 2 * p->half_out);
-        float *first = t->run->out + first_output(t, 0) + quarter_offset(p, q);
+        float *first = t->run->out + first_output(t, 0) + quarter_offset(t, q);
         for (int64_t i = 0; i < rows && lanes > 0; i++) sn_activate_row(first + i * p->out_c, lanes, t->run->activation);
     }
 }
@@ -339,8 +339,8 @@ static void add_to_norms(const strassen_target *t)
         int64_t lanes = sn_min64(t->panel.width, t->lanes - half * p->half_out), channel = t->panel.out + half * p->half_out;
         const float *first = run->out + first_output(t, 0);
         norm_start(&run->norms, block, channel, lanes);
-        norm_add(&run->norms, block, channel, lanes, first + quarter_offset(p, half), p->out_c, t->block->pairs);
-        norm_add(&run->norms, block, channel, lanes, first + quarter_offset(p, C21 + half), p->out_c, t->block->seconds);
+        norm_add(&run->norms, block, channel, lanes, first + quarter_offset(t, half), p->out_c, t->block->pairs);
+        norm_add(&run->norms, block, channel, lanes, first + quarter_offset(t, C21 + half), p->out_c, t->block->seconds);
     }
 }
 
@@ -376,7 +376,7 @@ static const float *left_factor(const strassen_target *t, strassen_left left, pt
     const strassen_plan *p = &t->run->plan;
     *stride = left <= S4 ? p->sum_stride : p->in_c;
     if (left <= S4) return t->block->sums + left * p->sum_floats;
-    return t->run->in + t->block->pixel * p->in_c + (left == A22 ? p->pairs * p->in_c : 0) + (left == A11 ? 0 : p->half_in);
+    return t->run->in + t->block->pixel * p->in_c + (left == A22 ? t->block->pairs * p->in_c : 0) + (left == A11 ? 0 : p->half_in);
 }
 
 /* What is added to a product's first pass, and what follows its last. */
@@ -397,7 +397,7 @@ static void set_ends(const strassen_target *t, const strassen_place *place, int 
     }
     bool finishes = ends && last && !place->staged;
     tile->scale = finishes ? scale_at(t, q % 2 * run->plan.half_out) : NULL;
-    if (finishes && run->residual) tile->residual = run->residual + first_output(t, place->row) + quarter_offset(&run->plan, q);
+    if (finishes && run->residual) tile->residual = run->residual + first_output(t, place->row) + quarter_offset(t, q);
     tile->activation = finishes ? clamp_of_run(run) : SN_IDENTITY;
     tile->squeeze = finishes && t->squeeze ? t->squeeze + q % 2 * run->plan.half_out : NULL;
 }
@@ -470,7 +470,7 @@ static void look_ahead(strassen_target *t, int64_t index)
     if (index < 0 || index >= p->images * p->blocks) return;
     strassen_block next = block_at(run, index, 0);
     t->next[0] = run->in + next.pixel * p->in_c;
-    t->next[1] = t->next[0] + p->pairs * p->in_c;
+    t->next[1] = t->next[0] + next.pairs * p->in_c;
     t->next_floats[0] = next.pairs * p->in_c;
     t->next_floats[1] = next.seconds * p->in_c;
 }

@@ -1,9 +1,10 @@
 /* conv_strassen_plan.h - how a dense 1x1 convolution is cut for one level of Strassen's multiplication in Winograd's form, and
  * whether that is faster than multiplying directly: a model of shapes alone (docs/kernels.md).
  *
- * A is the matrix of pixels x input channels, B of input x output channels.  Pixel i of the first half of an image and pixel i of
- * the second are a pair, so what a pixel is joined with depends on its image alone, not on blocks or the batch.  Where the number of
- * pixels is odd, the last pair's second pixel is missing and counts as zero.  Channels are halved in the middle; the first half of
+ * A is the matrix of pixels x input channels, B of input x output channels.  An image is cut into blocks of pixels that lie together,
+ * by its shape alone; pixel i of the first half of a block and pixel i of the second are a pair, so what a pixel is joined with does
+ * not depend on the batch, and a core that computes a stretch of rows reads and writes no others: lines that another core has written come
+ * slowly.  Where the number of pixels is odd, the last pair's second pixel is missing and counts as zero.  Channels are halved in the middle; the first half of
  * the outputs is whole vectors.
  */
 #ifndef SN_CPU_KERNELS_CONV_STRASSEN_PLAN_H
