@@ -1,11 +1,11 @@
 /* kernels.c - speed of single kernels on the layers of the CIFAR networks: GFLOP/s of the convolutions (two for a
  * multiply-add), GB/s of the memory-bound ones (every tensor they have to read or write counted once).
  *
- *     bench_kernels [--threads N] [--batch N] [--seconds S] [--bf16] [word]
+ *     bench_kernels [--threads N] [--batch N] [--seconds S] [--bf16 | --int8] [word]
  *
- * --bf16 stores maps as bf16 (not weights, vectors and the pictures of a first layer).  A word picks the rows whose kernel's
- * name holds it; SENET_ISA caps the level.  The time is the shortest of many runs, so that neighbours on the machine disturb
- * little; packing weights is timed apart.
+ * --bf16 stores maps as bf16 (not weights, vectors and the pictures of a first layer), --int8 as int8, which inference alone
+ * has. A word picks the rows whose kernel's name holds it; SENET_ISA caps the level. The time is the shortest of many runs, so
+ * that neighbours on the machine disturb little; packing weights is timed apart.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -146,16 +146,31 @@ static void *filled(const sn_node *node)
         float value = 0.25f + (float)(i * 7919 % 1000) * 0.001f;
         if (node->dtype == SN_BF16)
             ((uint16_t *)data)[i] = sn_bf16_from_float(value);
+        else if (node->dtype == SN_Q8)
+            ((uint8_t *)data)[i] = (uint8_t)(i * 7919 % 251);
         else
             ((float *)data)[i] = value;
     }
     return data;
 }
 
+/* Gradients and what moves no maps have no int8 form. */
+static bool has_kernel(kernel_case *c, const options *o)
+{
+    if (o->map != SN_Q8) return true;
+    for (int i = -1; i < c->node.inputs_count; i++) {
+        sn_node *node = i < 0 ? &c->node : &c->inputs[i];
+        if (node->dtype == SN_Q8) node->quant = (sn_quant){i < 0 ? 4 : 0.02f, 0};
+    }
+    sn_op_kind op = c->node.op;
+    return c->inputs[0].dtype == SN_Q8 && (op == SN_OP_conv2d || op == SN_OP_scale_add || op == SN_OP_add || op == SN_OP_pool2d);
+}
+
 /* Times the case's kernel; prints "name shape ms" and leaves the rest of the line to the caller.  0: not wanted or no memory. */
 static double time_case(kernel_case *c, const options *o, const char *shape)
 {
     double best = 0;
+    if (!has_kernel(c, o)) return 0;
     void *blocks[SN_MAX_INPUTS] = {NULL}, *output = NULL, *packed = NULL, *scratch = NULL;
     kernel_case_bind(c, o->threads, SN_FLOAT);
     const sn_kernel *kernel = sn_cpu_choose(&c->call, 1, false);
@@ -206,8 +221,8 @@ static void bench_layers(const options *o)
                                              .pad_bottom = pad, .pad_right = pad});
             bool backward = ops[k] == SN_OP_conv2d_grad_input, weight = ops[k] == SN_OP_conv2d_grad_weight;
             sn_dtype map = l->side > 1 || l->in == 4096 ? o->map : SN_REAL; /* vectors of the squeeze and the last layer are real */
-            c.inputs[0].dtype = l->in > 3 || backward ? map : SN_REAL;      /* and so are pictures */
-            if (weight) c.inputs[1].dtype = map;
+            c.inputs[0].dtype = l->in > 3 || backward || map == SN_Q8 ? map : SN_REAL; /* and so are pictures, but for int8 */
+            if (weight && map != SN_Q8) c.inputs[1].dtype = map;
             if (!weight) c.node.dtype = map;
             int64_t side = (l->side + 2 * pad - l->kernel) / l->stride + 1;
             double macs = (double)(o->batch * side * side * l->out) * l->kernel * l->kernel * l->in / l->groups;
@@ -320,10 +335,12 @@ int main(int count, char **arguments)
             o.seconds = atof(value), i++;
         else if (strcmp(argument, "--bf16") == 0)
             o.map = SN_BF16;
+        else if (strcmp(argument, "--int8") == 0)
+            o.map = SN_Q8;
         else if (argument[0] != '-')
             o.word = argument;
         else {
-            fprintf(stderr, "usage: bench_kernels [--threads N] [--batch N] [--seconds S] [--bf16] [word]\n");
+            fprintf(stderr, "usage: bench_kernels [--threads N] [--batch N] [--seconds S] [--bf16 | --int8] [word]\n");
             return SENET_USAGE;
         }
     }

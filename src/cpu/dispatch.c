@@ -28,7 +28,7 @@ LISTS(avx512)
 extern const sn_kernel *const sn_kernels_bf16__avx512_bf16[], *const sn_kernels_q8__avx512_bf16[];
 #endif
 #ifdef SENET_HAS_amx
-extern const sn_kernel *const sn_kernels_bf16__amx[];
+extern const sn_kernel *const sn_kernels_bf16__amx[], *const sn_kernels_q8__amx[];
 #endif
 #ifdef SENET_HAS_neon
 LISTS(neon)
@@ -39,6 +39,7 @@ static const sn_kernel *const *level_kernels(sn_dtype storage, sn_isa isa)
 {
 #ifdef SENET_HAS_amx
     if (isa == SN_ISA_AMX && storage == SN_BF16) return sn_kernels_bf16__amx;
+    if (isa == SN_ISA_AMX && storage == SN_Q8) return sn_kernels_q8__amx;
 #endif
     switch (isa) {
 #ifdef SENET_HAS_baseline

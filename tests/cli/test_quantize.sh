@@ -30,7 +30,7 @@ tells "int8 weights, which are used in fp32"
 expect 0 convert int8.safetensors float.safetensors
 refuse 64 "senet quantize" eval --weights float.safetensors --precision int8 --data $data
 expect 0 bench --model se_resnext50_32x4d --size 64 --precision int8 --runs 1 --layers # ranges are made up
-says conv2d_grouped_q8
+says scale_add_q8
 
 # ---- refused ----
 cp int8.safetensors same.safetensors

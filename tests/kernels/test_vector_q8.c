@@ -6,73 +6,9 @@
  * be one step off, in at most one of a hundred elements; float and bf16 outputs by the rounding of float sums, which is
  * proportional to the sum of |terms|.  One, two and three threads must give the same bits.
  */
-#include "cpu/ref/narrow.h"
-#include "kernels/vector_check.h"
-
-typedef struct q8_case {
-    kernel_case call;
-    char title[160];
-    double terms; /* sum of |terms| of an output, at most */
-    bool ties;    /* averages of 2, 4 or 6 whole numbers often lie in the very middle of two steps */
-} q8_case;
+#include "kernels/q8_check.h"
 
 static const sn_quant common = {0.02f, 0}, shifted = {0.03f, 7};
-
-/* Marks input i as int8. */
-static void store_input(q8_case *c, int i, sn_dtype dtype, sn_quant quant)
-{
-    c->call.inputs[i].dtype = dtype;
-    c->call.inputs[i].quant = quant;
-}
-
-static void store_output(q8_case *c, sn_dtype dtype, sn_quant quant)
-{
-    c->call.node.dtype = dtype;
-    c->call.node.quant = quant;
-}
-
-/* ---- data ---- */
-
-static float weight_at(const sn_node *node, uint64_t key, int64_t k)
-{
-    int64_t o = k % node->shape.c;
-    int integer = k < node->shape.c ? 127 : (int)(sn_rng_uniform(key, (uint64_t)k) * 255) - 127; /* the first tap's first row */
-    return (float)integer * (0.0005f + 0.0001f * (float)(o % 5));
-}
-
-/* Input i, stored as its node says, in a block of exactly its size. */
-static void *draw(const q8_case *c, int i)
-{
-    const sn_node *node = &c->call.inputs[i];
-    int64_t count = sn_shape_elements(node->shape);
-    uint64_t key = sn_rng_key(1, SN_RNG_TEST, (uint64_t)i, 8);
-    void *data = vector_block((size_t)count * sn_dtype_bytes(node->dtype, SN_FLOAT));
-    for (int64_t k = 0; k < count; k++) {
-        double share = sn_rng_uniform(key, (uint64_t)k);
-        if (node->dtype == SN_Q8)
-            ((uint8_t *)data)[k] = (uint8_t)(share * 256);
-        else if (node->dtype == SN_BF16)
-            ((uint16_t *)data)[k] = sn_bf16_from_float((float)(2 * share - 1));
-        else
-            ((float *)data)[k] = c->call.node.op == SN_OP_conv2d && i == 1 ? weight_at(node, key, k) : (float)(2 * share - 1);
-    }
-    return data;
-}
-
-static void *run_case(const q8_case *given, const sn_kernel *kernel, int threads, vector_beside *beside, const char **refusal)
-{
-    kernel_case c = given->call;
-    void *blocks[SN_MAX_INPUTS] = {0};
-    kernel_case_bind(&c, threads, SN_FLOAT);
-    *refusal = kernel->refuse ? kernel->refuse(&c.call) : NULL;
-    if (*refusal) return NULL;
-    for (int i = 0; i < c.node.inputs_count; i++)
-        if (c.call.input_nodes[i]) c.call.inputs[i] = blocks[i] = draw(given, i);
-    void *output = vector_block((size_t)sn_shape_elements(c.node.shape) * sn_dtype_bytes(c.node.dtype, SN_FLOAT));
-    vector_run_bound(&c.call, kernel, output, beside);
-    for (int i = 0; i < c.node.inputs_count; i++) free(blocks[i]);
-    return output;
-}
 
 static double value_at(const q8_case *c, const void *map, int64_t i)
 {
@@ -111,7 +47,7 @@ static void check_squeeze(const q8_case *c, const sn_kernel *kernel, const void 
     size_t bytes = (size_t)(y.n * y.c) * sizeof(float);
     for (int threads = 1; threads <= 3; threads++) {
         squeeze.squeeze = vector_block(bytes);
-        void *got = run_case(c, kernel, threads, &squeeze, &refusal);
+        void *got = q8_run(c, kernel, threads, &squeeze, &refusal);
         if (memcmp(got, output, (size_t)sn_shape_elements(y) * sn_dtype_bytes(c->call.node.dtype, SN_FLOAT)) != 0)
             fail_msg("%s, %s: other bits with a squeeze", kernel->name, c->title);
         free(got);
@@ -147,15 +83,15 @@ static void check_with(const q8_case *c, bool squeezes)
         const sn_kernel *const *candidates = sn_cpu_candidates_on(op, SN_Q8, SN_FLOAT, isa);
         int count = 0, took = 0;
         for (; candidates[count]; count++) kernels[count] = candidates[count];
-        void *want = run_case(c, kernels[count - 1], 2, NULL, &refusal);
+        void *want = q8_run(c, kernels[count - 1], 2, NULL, &refusal);
         for (int k = 0; k + 1 < count; k++) {
-            void *got = run_case(c, kernels[k], 1, NULL, &refusal);
+            void *got = q8_run(c, kernels[k], 1, NULL, &refusal);
             if (!got) continue;
             took++;
             compare(c, kernels[k]->name, got, want);
             if (squeezes) check_squeeze(c, kernels[k], got);
             for (int threads = 2; threads <= 3; threads++) {
-                void *again = run_case(c, kernels[k], threads, NULL, &refusal);
+                void *again = q8_run(c, kernels[k], threads, NULL, &refusal);
                 if (memcmp(got, again, bytes) != 0) fail_msg("%s, %s: %d threads give other bits", kernels[k]->name, c->title, threads);
                 free(again);
             }
@@ -170,61 +106,33 @@ static void check(const q8_case *c) { check_with(c, false); }
 
 /* ---- convolutions ---- */
 
-#define NONE SN_U8 /* no residual */
-
-typedef struct conv_case {
-    sn_shape x;
-    int kernel, out, stride, groups, pad, asymmetric; /* asymmetric: so much more at the bottom and the right */
-    sn_dtype stored, residual;                        /* of the output, of the residual */
-    sn_activation activation;
-    int zero;                                         /* of the input */
-    bool squeezes;
-    bool gated;
-} conv_case;
-
-static void check_conv(const conv_case *v)
+static void check_conv(const q8_conv *v)
 {
-    q8_case c = {0};
-    sn_conv_attrs attrs = {.stride = v->stride, .groups = v->groups, .pad_top = v->pad, .pad_left = v->pad,
-                           .pad_bottom = v->pad + v->asymmetric, .pad_right = v->pad + v->asymmetric, .activation = v->activation};
-    kernel_case_conv(&c.call, SN_OP_conv2d, v->x, v->kernel, v->kernel, v->out, attrs);
-    kernel_case_input(&c.call, (sn_shape){1, 1, 1, v->out}, SN_REAL);
-    kernel_case_input(&c.call, v->residual == NONE ? (sn_shape){0} : c.call.node.shape, SN_REAL);
-    kernel_case_input(&c.call, v->gated ? (sn_shape){v->x.n, 1, 1, v->x.c} : (sn_shape){0}, SN_REAL);
-    store_input(&c, 0, SN_Q8, (sn_quant){0.02f, v->zero});
-    if (v->residual != NONE) store_input(&c, 3, v->residual, shifted);
-    double products = (double)(v->kernel * v->kernel) * (double)(v->x.c / v->groups);
-    c.terms = products * 255 * 0.02 * 127 * 0.0009 + 8;
-    /* sums of random signs grow like the root of their number */
-    bool positive = v->activation != SN_IDENTITY;
-    float spread = (float)(sqrt(products) * 0.5);
-    store_output(&c, v->stored, v->squeezes ? (sn_quant){spread, 128} : (sn_quant){spread / 20, positive ? 0 : 100});
-    snprintf(c.title, sizeof c.title, "%dx%d of %dx%dx%dx%d to %d, stride %d, %d groups, zero %d, stored %d", v->kernel, v->kernel,
-             (int)v->x.n, (int)v->x.h, (int)v->x.w, (int)v->x.c, v->out, v->stride, v->groups, v->zero, (int)v->stored);
+    q8_case c = q8_conv_case(v);
     check_with(&c, v->squeezes);
 }
 
 static void test_dense(void **state)
 {
     (void)state;
-    static const conv_case cases[] = {
-        {{1, 5, 7, 16}, 1, 64, 1, 1, 0, 0, SN_Q8, NONE, SN_RELU, 0, false},
+    static const q8_conv cases[] = {
+        {{1, 5, 7, 16}, 1, 64, 1, 1, 0, 0, SN_Q8, Q8_NONE, SN_RELU, 0, false},
         {{2, 9, 9, 20}, 1, 70, 1, 1, 0, 0, SN_Q8, SN_Q8, SN_RELU, 9, false},
-        {{5, 2, 3, 12}, 1, 33, 1, 1, 0, 0, SN_Q8, NONE, SN_IDENTITY, 0, false}, /* small images together */
-        {{1, 9, 8, 16}, 1, 48, 2, 1, 0, 0, SN_Q8, NONE, SN_RELU6, 0, false},
-        {{1, 14, 14, 64}, 1, 128, 1, 1, 0, 0, SN_BF16, NONE, SN_IDENTITY, 0, true},
-        {{2, 8, 8, 32}, 1, 64, 1, 1, 0, 0, SN_Q8, NONE, SN_IDENTITY, 3, true},
-        {{1, 8, 8, 32}, 1, 80, 1, 1, 0, 0, SN_REAL, NONE, SN_RELU, 0, true},
-        {{2, 11, 13, 8}, 3, 20, 1, 1, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},
-        {{1, 11, 13, 8}, 3, 64, 1, 1, 1, 0, SN_Q8, NONE, SN_RELU, 200, false}, /* borders are not byte 0 */
+        {{5, 2, 3, 12}, 1, 33, 1, 1, 0, 0, SN_Q8, Q8_NONE, SN_IDENTITY, 0, false}, /* small images together */
+        {{1, 9, 8, 16}, 1, 48, 2, 1, 0, 0, SN_Q8, Q8_NONE, SN_RELU6, 0, false},
+        {{1, 14, 14, 64}, 1, 128, 1, 1, 0, 0, SN_BF16, Q8_NONE, SN_IDENTITY, 0, true},
+        {{2, 8, 8, 32}, 1, 64, 1, 1, 0, 0, SN_Q8, Q8_NONE, SN_IDENTITY, 3, true},
+        {{1, 8, 8, 32}, 1, 80, 1, 1, 0, 0, SN_REAL, Q8_NONE, SN_RELU, 0, true},
+        {{2, 11, 13, 8}, 3, 20, 1, 1, 1, 0, SN_Q8, Q8_NONE, SN_RELU, 0, false},
+        {{1, 11, 13, 8}, 3, 64, 1, 1, 1, 0, SN_Q8, Q8_NONE, SN_RELU, 200, false}, /* borders are not byte 0 */
         {{1, 12, 12, 16}, 3, 40, 2, 1, 0, 1, SN_BF16, SN_BF16, SN_RELU, 5, false},
         {{1, 12, 12, 16}, 3, 40, 2, 1, 1, 0, SN_REAL, SN_REAL, SN_IDENTITY, 0, false},
-        {{1, 20, 20, 3}, 7, 64, 2, 1, 3, 0, SN_Q8, NONE, SN_RELU, 114, false}, /* a stem: three channels */
-        {{1, 10, 10, 3}, 3, 24, 1, 1, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},
+        {{1, 20, 20, 3}, 7, 64, 2, 1, 3, 0, SN_Q8, Q8_NONE, SN_RELU, 114, false}, /* a stem: three channels */
+        {{1, 10, 10, 3}, 3, 24, 1, 1, 1, 0, SN_Q8, Q8_NONE, SN_RELU, 0, false},
         {{1, 6, 6, 200}, 5, 32, 1, 1, 2, 0, SN_Q8, SN_Q8, SN_RELU, 0, false},
-        {{1, 30, 30, 4}, 3, 260, 1, 1, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},
-        {{1, 7, 7, 512}, 3, 64, 1, 1, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},
-        {{2, 6, 6, 24}, 1, 36, 1, 3, 0, 0, SN_Q8, NONE, SN_RELU, 0, false}, /* groups of ShuffleNet */
+        {{1, 30, 30, 4}, 3, 260, 1, 1, 1, 0, SN_Q8, Q8_NONE, SN_RELU, 0, false},
+        {{1, 7, 7, 512}, 3, 64, 1, 1, 1, 0, SN_Q8, Q8_NONE, SN_RELU, 0, false},
+        {{2, 6, 6, 24}, 1, 36, 1, 3, 0, 0, SN_Q8, Q8_NONE, SN_RELU, 0, false}, /* groups of ShuffleNet */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_conv(&cases[i]);
 }
@@ -232,14 +140,14 @@ static void test_dense(void **state)
 static void test_depthwise(void **state)
 {
     (void)state;
-    static const conv_case cases[] = {
-        {{2, 9, 15, 8}, 3, 8, 1, 8, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},
-        {{1, 14, 14, 100}, 3, 100, 1, 100, 1, 0, SN_Q8, NONE, SN_RELU6, 31, false},
-        {{1, 15, 14, 24}, 3, 24, 2, 24, 1, 0, SN_Q8, NONE, SN_IDENTITY, 0, false},
-        {{1, 16, 30, 32}, 3, 32, 2, 32, 0, 1, SN_BF16, NONE, SN_RELU, 2, false},
-        {{1, 2, 2, 16}, 3, 16, 1, 16, 1, 0, SN_REAL, NONE, SN_RELU, 0, false},
-        {{2, 15, 9, 40}, 3, 40, 1, 40, 1, 0, SN_Q8, NONE, SN_RELU, 5, false, .gated = true},
-        {{1, 15, 30, 19}, 3, 19, 2, 19, 1, 0, SN_BF16, NONE, SN_IDENTITY, 0, false, .gated = true},
+    static const q8_conv cases[] = {
+        {{2, 9, 15, 8}, 3, 8, 1, 8, 1, 0, SN_Q8, Q8_NONE, SN_RELU, 0, false},
+        {{1, 14, 14, 100}, 3, 100, 1, 100, 1, 0, SN_Q8, Q8_NONE, SN_RELU6, 31, false},
+        {{1, 15, 14, 24}, 3, 24, 2, 24, 1, 0, SN_Q8, Q8_NONE, SN_IDENTITY, 0, false},
+        {{1, 16, 30, 32}, 3, 32, 2, 32, 0, 1, SN_BF16, Q8_NONE, SN_RELU, 2, false},
+        {{1, 2, 2, 16}, 3, 16, 1, 16, 1, 0, SN_REAL, Q8_NONE, SN_RELU, 0, false},
+        {{2, 15, 9, 40}, 3, 40, 1, 40, 1, 0, SN_Q8, Q8_NONE, SN_RELU, 5, false, .gated = true},
+        {{1, 15, 30, 19}, 3, 19, 2, 19, 1, 0, SN_BF16, Q8_NONE, SN_IDENTITY, 0, false, .gated = true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_conv(&cases[i]);
 }
@@ -247,12 +155,12 @@ static void test_depthwise(void **state)
 static void test_grouped(void **state)
 {
     (void)state;
-    static const conv_case cases[] = {
-        {{1, 9, 15, 32}, 3, 32, 1, 8, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},   /* 4 a group */
-        {{2, 14, 14, 64}, 3, 64, 2, 8, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},  /* 8 */
-        {{1, 7, 7, 64}, 3, 64, 1, 4, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},    /* 16 */
-        {{1, 10, 10, 64}, 3, 64, 2, 2, 1, 0, SN_Q8, NONE, SN_RELU, 0, false},  /* 32 */
-        {{1, 8, 8, 32}, 3, 32, 1, 8, 1, 0, SN_BF16, NONE, SN_IDENTITY, 12, false}, /* not byte 0: summed directly */
+    static const q8_conv cases[] = {
+        {{1, 9, 15, 32}, 3, 32, 1, 8, 1, 0, SN_Q8, Q8_NONE, SN_RELU, 0, false},   /* 4 a group */
+        {{2, 14, 14, 64}, 3, 64, 2, 8, 1, 0, SN_Q8, Q8_NONE, SN_RELU, 0, false},  /* 8 */
+        {{1, 7, 7, 64}, 3, 64, 1, 4, 1, 0, SN_Q8, Q8_NONE, SN_RELU, 0, false},    /* 16 */
+        {{1, 10, 10, 64}, 3, 64, 2, 2, 1, 0, SN_Q8, Q8_NONE, SN_RELU, 0, false},  /* 32 */
+        {{1, 8, 8, 32}, 3, 32, 1, 8, 1, 0, SN_BF16, Q8_NONE, SN_IDENTITY, 12, false}, /* not byte 0: summed directly */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_conv(&cases[i]);
 }
@@ -270,8 +178,8 @@ static void test_convert(void **state)
             sn_shape shape = {2, 5, 7, 19};
             kernel_case_output(&c.call, SN_OP_convert, shape);
             kernel_case_input(&c.call, shape, types[from]);
-            store_input(&c, 0, types[from], shifted);
-            store_output(&c, types[to], (sn_quant){0.011f, 90});
+            q8_input(&c, 0, types[from], shifted);
+            q8_output(&c, types[to], (sn_quant){0.011f, 90});
             check(&c);
         }
 }
@@ -288,9 +196,9 @@ static void test_sums(void **state)
         kernel_case_output(&c.call, SN_OP_add, shape);
         kernel_case_input(&c.call, shape, types[a]);
         kernel_case_input(&c.call, shape, types[b]);
-        store_input(&c, 0, types[a], shifted);
-        store_input(&c, 1, types[b], common);
-        store_output(&c, types[y], (sn_quant){0.05f, k % 2 ? 0 : 60});
+        q8_input(&c, 0, types[a], shifted);
+        q8_input(&c, 1, types[b], common);
+        q8_output(&c, types[y], (sn_quant){0.05f, k % 2 ? 0 : 60});
         c.call.node.attrs.u.activation.kind = k % 2 ? SN_RELU : SN_IDENTITY;
         check(&c);
     }
@@ -310,9 +218,9 @@ static void test_scale(void **state)
         kernel_case_input(&c.call, shape, types[x]);
         kernel_case_input(&c.call, (sn_shape){2, 1, 1, shape.c}, SN_REAL);
         kernel_case_input(&c.call, residual ? shape : (sn_shape){0}, types[r]);
-        store_input(&c, 0, types[x], shifted);
-        store_input(&c, 2, types[r], common);
-        store_output(&c, types[y], (sn_quant){0.05f, k % 2 ? 0 : 100});
+        q8_input(&c, 0, types[x], shifted);
+        q8_input(&c, 2, types[r], common);
+        q8_output(&c, types[y], (sn_quant){0.05f, k % 2 ? 0 : 100});
         c.call.node.attrs.u.activation.kind = k % 2 ? SN_RELU : SN_IDENTITY;
         check(&c);
     }
@@ -334,8 +242,8 @@ static void test_pool(void **state)
         kernel_case_output(&c.call, SN_OP_pool2d,
                            (sn_shape){2, (11 + 2 * a.pad - a.kernel) / a.stride + 1, (9 + 2 * a.pad - a.kernel) / a.stride + 1, x.c});
         kernel_case_input(&c.call, x, SN_Q8);
-        store_input(&c, 0, SN_Q8, i % 2 ? shifted : common);
-        store_output(&c, SN_Q8, i % 2 ? shifted : common);
+        q8_input(&c, 0, SN_Q8, i % 2 ? shifted : common);
+        q8_output(&c, SN_Q8, i % 2 ? shifted : common);
         c.call.node.attrs.u.pool = a;
         check(&c);
     }
@@ -350,7 +258,7 @@ static void test_squeeze(void **state)
         int channels = i < 2 ? 21 : 300;
         kernel_case_output(&c.call, ops[i % 2], (sn_shape){3, 1, 1, channels});
         kernel_case_input(&c.call, (sn_shape){3, 7, 5, channels}, SN_Q8);
-        store_input(&c, 0, SN_Q8, shifted);
+        q8_input(&c, 0, SN_Q8, shifted);
         check(&c);
     }
 }
@@ -364,28 +272,28 @@ static void test_moves(void **state)
     kernel_case_input(&concat.call, x, SN_Q8);
     kernel_case_input(&concat.call, x, SN_Q8);
     kernel_case_input(&concat.call, (sn_shape){2, 9, 8, 5}, SN_Q8);
-    store_input(&concat, 0, SN_Q8, shifted);
-    store_input(&concat, 1, SN_Q8, common);
-    store_input(&concat, 2, SN_Q8, common);
-    store_output(&concat, SN_Q8, shifted);
+    q8_input(&concat, 0, SN_Q8, shifted);
+    q8_input(&concat, 1, SN_Q8, common);
+    q8_input(&concat, 2, SN_Q8, common);
+    q8_output(&concat, SN_Q8, shifted);
     check(&concat);
     kernel_case_output(&slice.call, SN_OP_slice, (sn_shape){2, 9, 8, 7});
     kernel_case_input(&slice.call, x, SN_Q8);
-    store_input(&slice, 0, SN_Q8, shifted);
-    store_output(&slice, SN_Q8, shifted);
+    q8_input(&slice, 0, SN_Q8, shifted);
+    q8_output(&slice, SN_Q8, shifted);
     slice.call.node.attrs.u.slice.begin = 3;
     slice.call.node.attrs.u.slice.count = 7;
     check(&slice);
     kernel_case_output(&shuffle.call, SN_OP_channel_shuffle, x);
     kernel_case_input(&shuffle.call, x, SN_Q8);
-    store_input(&shuffle, 0, SN_Q8, common);
-    store_output(&shuffle, SN_Q8, common);
+    q8_input(&shuffle, 0, SN_Q8, common);
+    q8_output(&shuffle, SN_Q8, common);
     shuffle.call.node.attrs.u.shuffle.groups = 3;
     check(&shuffle);
     kernel_case_output(&sub.call, SN_OP_subsample, (sn_shape){2, 5, 4, 24 + 3 + 9});
     kernel_case_input(&sub.call, x, SN_Q8);
-    store_input(&sub, 0, SN_Q8, shifted);
-    store_output(&sub, SN_Q8, shifted);
+    q8_input(&sub, 0, SN_Q8, shifted);
+    q8_output(&sub, SN_Q8, shifted);
     sub.call.node.attrs.u.subsample = (sn_subsample_attrs){.stride = 2, .offset = 1, .channels_before = 3, .channels_after = 9};
     check(&sub);
 }

@@ -9,26 +9,6 @@
 
 #include "cpu/kernels/conv_amx_plan.h"
 
-typedef struct tiled_panel {
-    int64_t out, channels; /* outputs */
-    bool wide;             /* more than 16 */
-    int64_t packed;        /* where its weights begin */
-} tiled_panel;
-
-static inline tiled_panel tiled_panel_at(const tiled_plan *p, int64_t index)
-{
-    tiled_panel panel = {.out = index * TILED_PANEL, .packed = index * p->steps * 2 * RIGHT_VALUES};
-    panel.channels = sn_min64(TILED_PANEL, p->out_c - panel.out);
-    panel.wide = panel.channels > TILE_OUTPUTS;
-    return panel;
-}
-
-static inline int64_t tiled_packed_values(const tiled_plan *p)
-{
-    tiled_panel last = tiled_panel_at(p, p->panels - 1);
-    return last.packed + p->steps * (last.wide ? 2 : 1) * RIGHT_VALUES;
-}
-
 typedef struct tiled_pack {
     const tiled_plan *plan;
     const float *weight; /* HWIO of the convolution */
@@ -36,31 +16,7 @@ typedef struct tiled_pack {
     bool backward;
 } tiled_pack;
 
-/* Input `value` of a step of a phase: which tap and channel; false: none. */
-static inline bool tiled_input(const tiled_plan *p, const tiled_phase *phase, int64_t panel, int64_t step, int64_t value,
-                               const tiled_tap **tap, int64_t *channel)
-{
-    int64_t seen = p->gathered ? p->in_c : p->chunks * TILE_VALUES, k = step * TILE_VALUES + value;
-    if (k / seen >= phase->taps) return false;
-    *tap = &p->taps[phase->first_tap + k / seen];
-    *channel = tiled_first_chunk(p, panel) * TILE_VALUES + k % seen;
-    return *channel < p->in_c;
-}
-
-/* Forward: the weights of input `channel` at a tap for the outputs from `out` on. */
-static inline vf tiled_forward_row(const tiled_pack *job, const tiled_tap *tap, int64_t channel, int64_t out)
-{
-    const tiled_plan *p = job->plan;
-    int64_t group = channel / p->group_in, first = group * p->group_out - out, last = first + p->group_out;
-    first = sn_max64(first, 0);
-    last = sn_min64(last, VF);
-    if (first >= last) return (vf){0};
-    const float *row = job->weight + ((tap->ky * p->kernel_w + tap->kx) * p->group_in + channel - group * p->group_in) * p->weight_out;
-    __mmask16 lanes = (__mmask16)((1u << last) - (1u << first));
-    return (vf)_mm512_maskz_loadu_ps(lanes, row + out);
-}
-
-static inline void tiled_pack_forward(const tiled_pack *job, const tiled_phase *phase, int64_t panel, int64_t step, int64_t out,
+static inline void tiled_pack_forward(const tiled_pack *job, const tiled_phase *phase, int64_t first, int64_t step, int64_t out,
                                       stored *to)
 {
     const tiled_plan *p = job->plan;
@@ -69,7 +25,8 @@ static inline void tiled_pack_forward(const tiled_pack *job, const tiled_phase *
         for (int i = 0; i < 2; i++) {
             const tiled_tap *tap;
             int64_t channel;
-            if (tiled_input(p, phase, panel, step, pair + i, &tap, &channel)) row[i] = tiled_forward_row(job, tap, channel, out);
+            if (tiled_input(p, phase, first, step, pair + i, &tap, &channel))
+                row[i] = tiled_forward_row(p, job->weight, tap, channel, out);
         }
         vu low = __builtin_convertvector(vf_to_bf16(row[0]), vu), high = __builtin_convertvector(vf_to_bf16(row[1]), vu);
         *(vu *)(void *)to = low | high << 16;
@@ -90,7 +47,7 @@ static inline vf tiled_backward_row(const tiled_pack *job, const tiled_tap *tap,
     return (vf)_mm512_maskz_loadu_ps(lanes, row + channel);
 }
 
-static inline void tiled_pack_backward(const tiled_pack *job, const tiled_phase *phase, int64_t panel, int64_t step, int64_t out,
+static inline void tiled_pack_backward(const tiled_pack *job, const tiled_phase *phase, int64_t first, int64_t step, int64_t out,
                                        stored *to)
 {
     const tiled_plan *p = job->plan;
@@ -101,10 +58,11 @@ static inline void tiled_pack_backward(const tiled_pack *job, const tiled_phase 
         int64_t channel;
         for (int h = 0; h < 2; h++)
             if (!p->gathered) {
-                if (tiled_input(p, phase, panel, step, h * VF, &tap, &channel)) half[h] = tiled_backward_row(job, tap, channel, out + o);
+                if (tiled_input(p, phase, first, step, h * VF, &tap, &channel))
+                    half[h] = tiled_backward_row(job, tap, channel, out + o);
             } else { /* a step may see several taps */
                 for (int64_t i = 0; i < VF; i++)
-                    if (tiled_input(p, phase, panel, step, h * VF + i, &tap, &channel))
+                    if (tiled_input(p, phase, first, step, h * VF + i, &tap, &channel))
                         half[h][i] = tiled_backward_row(job, tap, channel, out + o)[0];
             }
         square[o] = (vf)_mm512_cvtne2ps_pbh((__m512)half[1], (__m512)half[0]);
@@ -119,11 +77,12 @@ static inline void tiled_pack_panel(void *context, int64_t index, int worker)
     const tiled_pack *job = context;
     const tiled_plan *p = job->plan;
     tiled_panel panel = tiled_panel_at(p, index);
+    int64_t first = tiled_first_channel(p, panel.out);
     stored *to = job->packed + panel.packed;
     for (int k = 0; k < p->phases_count; k++)
         for (int64_t step = 0; step < p->phases[k].steps; step++)
             for (int64_t half = 0; half <= (int64_t)panel.wide; half++, to += RIGHT_VALUES)
-                (job->backward ? tiled_pack_backward : tiled_pack_forward)(job, &p->phases[k], index, step,
+                (job->backward ? tiled_pack_backward : tiled_pack_forward)(job, &p->phases[k], first, step,
                                                                            panel.out + half * TILE_OUTPUTS, to);
 }
 

@@ -11,6 +11,13 @@
  *     gathered   where channels are no multiple of 32, or a 1x1 layer has a stride: all values that a pixel's sum sees, one after
  *                the other, filled up with zeros to a multiple of 32
  *
+ * (64 where values are bytes.)  Of int8, whose products with zero weights are zero whatever they are, there are two more, copies as
+ * well:
+ *
+ *     loose      channels are no multiple of 64: a kernel row's values lie together, and a step reads on into what follows them
+ *     blocked    narrow groups: [block of 16 or 32 channels][row][pixel][channel], where a kernel row of a block is one step or two.
+ *                Where the 32 outputs of a panel see two blocks, it is split: each half multiplies left tiles of its own
+ *
  * The pixels of a tile follow one another in an output row, or, where stride is 1, over the ends of rows (flat): then what lies between
  * rows is computed too, and not stored.  The cheaper of both is taken: 14, 28 and 56 pixels a row make tiles of 14 without waste,
  * rows of 7 are taken flat.
@@ -34,6 +41,7 @@ enum {
     TILED_BLOCK = 512 << 10,    /* bytes of a block's input at most, where a block is more than one row */
     TILED_WEIGHTS = 400 << 10,  /* weights up to so many bytes stay in the L2 cache beside a block */
     TILED_MOST_WEIGHTS = 1 << 20, /* or up to so many, if they are smaller than the input */
+    TILED_SLAB = 16,            /* channels of a block of narrow groups, or twice as many */
     TILED_FEWEST = 28           /* pixels of an image; smaller maps of 1x1 layers are taken together */
 };
 
@@ -59,14 +67,17 @@ typedef struct tiled_plan {
     tiled_phase phases[TILED_PHASES];
     tiled_tap taps[TILED_TAPS];
     int top, left, bottom, right; /* tap offsets reach from here to there */
-    int64_t panels, chunks;       /* chunks: of 32 channels that a panel sees */
+    int64_t panels;
+    int64_t seen, pitch;          /* values of a tap that a panel's sum sees, and from pixel to pixel where tiles read */
     int64_t steps;                /* of a panel, over all phases */
     bool alike; /* an image is cut in the same way in every batch */
     bool copied, gathered, flat;
+    bool loose, blocked, split;   /* of int8: see above */
     int64_t row_pixels;           /* of what tiles or the gathering read */
     int64_t block_images, block_rows, blocks_n, blocks_y;
     int64_t panels_each, splits;
     int64_t image_values, copy_values, gather_values, tiles; /* of a block */
+    int64_t slab_values;          /* where channels are blocked: of one of these blocks of an image */
 } tiled_plan;
 
 static inline int64_t tiled_align(int64_t values) { return sn_ceil_div(values, TILE_VALUES) * TILE_VALUES; }
@@ -92,31 +103,91 @@ static inline void tiled_plan_sum(tiled_plan *p)
         p->right = t == 0 || tap->col > p->right ? tap->col : p->right;
     }
     p->panels = sn_ceil_div(p->out_c, TILED_PANEL);
-    p->chunks = sn_ceil_div(p->in_c, TILE_VALUES);
-    if (p->groups > 1) /* those of the groups of 32 outputs, or of fewer where there are no more */
-        p->chunks = sn_min64(p->chunks, sn_ceil_div(sn_max64(1, TILED_PANEL / p->group_out) * p->group_in, TILE_VALUES));
     p->steps = 0;
     for (int k = 0; k < p->phases_count; k++) {
         tiled_phase *phase = &p->phases[k];
         int joined = 1;
         const tiled_tap *first = &p->taps[phase->first_tap];
-        while (p->groups == 1 && joined < phase->taps && first[joined].row == first->row) joined++;
+        while (p->seen == p->pitch && joined < phase->taps && (p->gathered || first[joined].row == first->row)) joined++;
         phase->segments = phase->taps / joined;
-        phase->segment_steps = joined * p->chunks;
-        if (p->gathered) {
-            phase->segments = phase->taps > 0;
-            phase->segment_steps = tiled_align(phase->taps * p->in_c) / TILE_VALUES;
-        }
+        phase->segment_steps = sn_ceil_div(joined * p->seen, TILE_VALUES);
         phase->first_step = p->steps;
         phase->steps = phase->segments * phase->segment_steps;
         p->steps += phase->steps;
     }
 }
 
-/* The first chunk of a panel. */
-static inline int64_t tiled_first_chunk(const tiled_plan *p, int64_t panel)
+/* The first input channel that the outputs from `out` on see: the first of its chunk or block. */
+static inline int64_t tiled_first_channel(const tiled_plan *p, int64_t out)
 {
-    return p->groups == 1 ? 0 : panel * TILED_PANEL / p->group_out * p->group_in / TILE_VALUES;
+    int64_t unit = p->blocked ? p->seen : TILE_VALUES;
+    return p->groups == 1 ? 0 : out / p->group_out * p->group_in / unit * unit;
+}
+
+/* Inputs of the groups of so many outputs. */
+static inline int64_t tiled_seen(const tiled_plan *p, int64_t outputs) { return sn_max64(1, outputs / p->group_out) * p->group_in; }
+
+#if SN_STORED_Q8
+/* Bytes beyond a segment cost nothing but steps; to gather a segment of a pixel costs 6 cycles, a step of 16 outputs one. */
+static inline bool tiled_is_loose(const tiled_plan *p)
+{
+    bool pointwise = p->taps_count == 1;
+    if (p->groups > 1 || p->in_c % TILE_VALUES == 0 || (pointwise && p->step > 1)) return false;
+    int rows = 1;
+    while (rows < p->taps_count && p->taps[rows].row == p->taps[0].row) rows++;
+    int64_t columns = rows, segments = p->taps_count / columns;
+    int64_t steps = segments * sn_ceil_div(columns * p->in_c, TILE_VALUES);
+    int64_t gathered = sn_ceil_div(p->taps_count * p->in_c, TILE_VALUES);
+    return (steps - gathered) * sn_ceil_div(p->out_c, TILE_OUTPUTS) < 6 * segments;
+}
+
+/* Blocks of channels for narrow groups: their width, or 0. */
+static inline int64_t tiled_block_channels(const tiled_plan *p)
+{
+    bool fits = TILED_PANEL % p->group_out == 0 || p->group_out % TILED_PANEL == 0;
+    if (p->groups == 1 || !fits || p->out_c % TILED_PANEL != 0) return 0;
+    if (p->taps_count == 1 && p->in_c % TILE_VALUES == 0) return 0;
+    int64_t panel = tiled_seen(p, TILED_PANEL), half = tiled_seen(p, TILE_OUTPUTS);
+    int64_t width = panel <= TILED_SLAB || half <= TILED_SLAB ? TILED_SLAB : panel;
+    bool whole = width % half == 0 && (panel <= width ? width % panel == 0 : panel == 2 * width);
+    return width <= 2 * TILED_SLAB && whole && p->in_c % width == 0 ? width : 0;
+}
+#else /* what is no number would reach sums by way of zero weights */
+static inline bool tiled_is_loose(const tiled_plan *p) { return (void)p, false; }
+static inline int64_t tiled_block_channels(const tiled_plan *p) { return (void)p, 0; }
+#endif
+
+static inline void tiled_plan_channels(tiled_plan *p)
+{
+    bool pointwise = p->taps_count == 1;
+    int64_t width = tiled_block_channels(p);
+    p->seen = p->pitch = p->in_c;
+    p->loose = tiled_is_loose(p);
+    p->blocked = width > 0;
+    p->gathered = !p->loose && !p->blocked && (p->in_c % TILE_VALUES != 0 || (pointwise && p->step > 1));
+    if (p->blocked) {
+        p->seen = p->pitch = width;
+        p->split = tiled_seen(p, TILED_PANEL) > width;
+    } else if (p->groups > 1 && !p->gathered) /* chunks of the groups of 32 outputs, or of fewer where there are no more */
+        p->seen = sn_min64(p->seen, sn_ceil_div(tiled_seen(p, TILED_PANEL), TILE_VALUES) * TILE_VALUES);
+}
+
+/* Whether the inputs of a panel are whole chunks, or its chunk holds those of whole panels. */
+static inline bool tiled_groups_fit(const tiled_plan *p)
+{
+    if (TILED_PANEL % p->group_out != 0 && p->group_out % TILED_PANEL != 0) return false;
+    if (p->panels > 1 && p->out_c % TILED_PANEL != 0) return false; /* the last one would see inputs that are not there */
+    int64_t seen = tiled_seen(p, TILED_PANEL);
+    return seen % TILE_VALUES == 0 || TILE_VALUES % seen == 0;
+}
+
+/* Why groups are not multiplied by tiles, or NULL. */
+static inline const char *tiled_groups_refusal(const tiled_plan *p)
+{
+    if (p->groups == 1) return NULL;
+    if (p->blocked) return NULL;
+    if (p->gathered) return "groups whose channels fill no tiles";
+    return tiled_groups_fit(p) ? NULL : "groups that do not fill tiles";
 }
 
 /* ---- blocks ---- */
@@ -129,14 +200,14 @@ static inline int64_t tiled_block_bytes(const tiled_plan *p, int64_t rows)
     const tiled_phase *phase = &p->phases[0];
     int64_t values = tiled_copy_rows(p, rows) * p->row_pixels * p->in_c;
     if (p->gathered) values += rows * phase->cols * phase->segment_steps * TILE_VALUES;
-    return values * (int64_t)sizeof(stored);
+    return values * (int64_t)sizeof(tile_value);
 }
 
 static inline void tiled_plan_blocks(tiled_plan *p)
 {
     int64_t rows = p->phases[0].rows, cols = p->phases[0].cols; /* the first phase is the largest */
-    int64_t weights = p->steps * TILE_VALUES * p->out_c * 2;
-    int64_t images = p->alike ? 1 : p->images, input = images * p->in_h * p->in_w * p->in_c * 2;
+    int64_t weights = p->steps * TILE_BYTES * p->out_c;
+    int64_t images = p->alike ? 1 : p->images, input = images * p->in_h * p->in_w * p->in_c * (int64_t)sizeof(tile_value);
     bool by_panels = weights > TILED_WEIGHTS && (weights > TILED_MOST_WEIGHTS || weights > input);
     int64_t fewest = sn_min64(rows, sn_ceil_div(TILED_PIXELS, cols));
     p->block_rows = by_panels ? rows : sn_max64(fewest, sn_ceil_div(rows, sn_ceil_div(TILED_TASKS, images)));
@@ -165,7 +236,8 @@ static inline void tiled_plan_tiles(tiled_plan *p)
     int64_t tiles = p->block_rows * sn_ceil_div(phase->cols, TILE_ROWS);
     p->tiles = p->block_images * sn_max64(tiles, sn_ceil_div(joined, TILE_ROWS));
     p->image_values = tiled_copy_rows(p, p->block_rows) * p->row_pixels * p->in_c;
-    p->copy_values = p->copied ? tiled_align(p->block_images * p->image_values) : 0;
+    p->slab_values = p->image_values / p->in_c * p->pitch;
+    p->copy_values = p->copied ? tiled_align(p->block_images * p->image_values) + TILE_VALUES : 0; /* loose reads reach beyond */
     p->gather_values = 0;
     for (int k = 0; k < p->phases_count && p->gathered; k++)
         p->gather_values = sn_max64(p->gather_values, p->phases[k].segment_steps * TILE_VALUES);
@@ -175,13 +247,12 @@ static inline void tiled_plan_tiles(tiled_plan *p)
 
 static inline void tiled_plan_finish(tiled_plan *p, bool narrow_input)
 {
-    bool pointwise = p->taps_count == 1;
-    p->gathered = p->in_c % TILE_VALUES != 0 || (pointwise && p->step > 1);
+    tiled_plan_channels(p);
     tiled_plan_sum(p);
     const tiled_phase *phase = &p->phases[0];
     bool inside = p->top >= 0 && p->left >= 0 && (phase->rows - 1) * p->step + p->bottom < p->in_h &&
                   (phase->cols - 1) * p->step + p->right < p->in_w;
-    p->copied = !inside || !narrow_input;
+    p->copied = !inside || !narrow_input || p->loose || p->blocked;
     p->row_pixels = p->copied ? (phase->cols - 1) * p->step + p->right - p->left + 1 : p->in_w;
     tiled_plan_blocks(p);
     tiled_plan_tiles(p);
@@ -249,6 +320,52 @@ static inline tiled_plan tiled_plan_backward(const sn_conv_attrs *a, sn_shape dy
         }
     tiled_plan_finish(&p, narrow_input);
     return p;
+}
+
+/* ---- packed weights: [panel][phase][step][half of the panel] right tiles; a last panel of at most 16 outputs has one half ---- */
+
+typedef struct tiled_panel {
+    int64_t out, channels; /* outputs */
+    bool wide;             /* more than 16 */
+    int64_t packed;        /* where its weights begin */
+} tiled_panel;
+
+static inline tiled_panel tiled_panel_at(const tiled_plan *p, int64_t index)
+{
+    tiled_panel panel = {.out = index * TILED_PANEL, .packed = index * p->steps * 2 * RIGHT_VALUES};
+    panel.channels = sn_min64(TILED_PANEL, p->out_c - panel.out);
+    panel.wide = panel.channels > TILE_OUTPUTS;
+    return panel;
+}
+
+static inline int64_t tiled_packed_values(const tiled_plan *p)
+{
+    tiled_panel last = tiled_panel_at(p, p->panels - 1);
+    return last.packed + p->steps * (last.wide ? 2 : 1) * RIGHT_VALUES;
+}
+
+/* Input `value` of a step of a phase, for outputs that see channels from `first` on: which tap and channel; false: none. */
+static inline bool tiled_input(const tiled_plan *p, const tiled_phase *phase, int64_t first, int64_t step, int64_t value,
+                               const tiled_tap **tap, int64_t *channel)
+{
+    int64_t joined = phase->taps / phase->segments, segment = step / phase->segment_steps;
+    int64_t k = step % phase->segment_steps * TILE_VALUES + value;
+    if (k >= joined * p->seen) return false;
+    *tap = &p->taps[phase->first_tap + segment * joined + k / p->seen];
+    *channel = first + k % p->seen;
+    return *channel < p->in_c;
+}
+
+/* The weights (HWIO) of a forward convolution from input `channel` at a tap to 16 outputs from `out` on, 0 where groups differ. */
+static inline vf tiled_forward_row(const tiled_plan *p, const float *weight, const tiled_tap *tap, int64_t channel, int64_t out)
+{
+    int64_t group = channel / p->group_in, first = group * p->group_out - out, last = first + p->group_out;
+    first = sn_max64(first, 0);
+    last = sn_min64(last, VF);
+    if (first >= last) return (vf){0};
+    const float *row = weight + ((tap->ky * p->kernel_w + tap->kx) * p->group_in + channel - group * p->group_in) * p->weight_out;
+    __mmask16 lanes = (__mmask16)((1u << last) - (1u << first));
+    return (vf)_mm512_maskz_loadu_ps(lanes, row + out);
 }
 
 #endif

@@ -11,10 +11,10 @@
  * image are left out if that is byte 0, else copied like columns, as the constant part of the sums counts every weight.
  */
 #include "cpu/kernels/conv_plan.h"
+#include "cpu/kernels/conv_q8_ends.h"
 #include "cpu/kernels/conv_q8_tiles.h"
-#include "cpu/kernels/squeeze_sums.h"
 
-enum { WORD = 4, MOST_BYTES = 65536 /* of a sum: 255 * 127 times as many stay below 2^31 */, COPY_SLACK = 64 };
+enum { WORD = 4, COPY_SLACK = 64 };
 
 /* ---- the plan ---- */
 
@@ -44,14 +44,9 @@ static const char *refuse(const sn_kernel_call *call)
 {
     const sn_conv_attrs *attrs = &call->node->attrs.u.conv;
     sn_shape w = call->input_nodes[1]->shape;
-    const sn_node *residual = call->node->inputs_count > 3 ? call->input_nodes[3] : NULL;
-    if (call->precision != SN_FLOAT) return "not single precision";
-    if (call->input_nodes[0]->dtype != SN_Q8) return "the input is not int8";
-    if (!map_is_storage(call->node->dtype) || (residual && !map_is_storage(residual->dtype))) return "stored otherwise";
-    if (!clamp_is(attrs->activation)) return "an activation that is no clamp";
+    const char *why = q8_conv_refusal(call);
+    if (why) return why;
     if (w.n * w.h > PLAN_TAPS) return "kernel larger than 11x11";
-    if (w.n * w.h * w.w > MOST_BYTES) return "sums of more than 65536 products";
-    if (attrs->stride > 4) return "stride above 4";
     if (attrs->groups > 1 && w.w % WORD != 0) return "groups whose inputs are no multiple of 4";
     /* the last word of a segment would reach beyond the tensor; a copied block has room behind it */
     q8_plan p = plan_of(call);
@@ -111,16 +106,9 @@ static size_t packed_bytes(const sn_kernel_call *call)
     return (size_t)(p.c.groups * sn_ceil_div(p.c.group_out, VF) * VF * column_bytes(&p));
 }
 
-typedef struct panel_ends {
-    int32_t *start;
-    float *scale, *shift;
-} panel_ends;
-
-static panel_ends ends_of(const q8_plan *p, const q8_panel *panel, void *packed)
+static q8_ends ends_of(const q8_plan *p, const q8_panel *panel, void *packed)
 {
-    char *at = (char *)packed + panel->packed + p->segments * p->words * WORD * panel->width;
-    size_t row = (size_t)panel->width * sizeof(float);
-    return (panel_ends){(int32_t *)at, (float *)(at + row), (float *)(at + 2 * row)};
+    return q8_ends_at((char *)packed + panel->packed + p->segments * p->words * WORD * panel->width, panel->width);
 }
 
 typedef struct pack_job {
@@ -142,11 +130,8 @@ static void pack_panel(void *context, int64_t index, int worker)
     (void)worker;
     const pack_job *job = context;
     const q8_plan *p = &job->plan;
-    const sn_node *x = job->call->input_nodes[0], *y = job->call->node;
-    const sn_node *residual = y->inputs_count > 3 ? job->call->input_nodes[3] : NULL;
-    const float *bias = call_input(job->call, 2);
     q8_panel panel = panel_at(p, index);
-    panel_ends ends = ends_of(p, &panel, job->packed);
+    q8_ends ends = ends_of(p, &panel, job->packed);
     int8_t *packed = (int8_t *)job->packed + panel.packed;
     float largest[PANEL] = {0};
     int32_t total[PANEL] = {0};
@@ -163,19 +148,13 @@ static void pack_panel(void *context, int64_t index, int worker)
             int64_t byte = t % taps * p->c.group_in + c, word = t / taps * p->words + byte / WORD;
             int8_t *to = packed + word * panel.width * WORD + byte % WORD;
             for (int64_t o = 0; o < panel.channels; o++) {
-                int k = largest[o] > 0 ? (int)rintf(row[o] * (127 / largest[o])) : 0;
+                int k = q8_integer(row[o], largest[o]);
                 to[o * WORD] = (int8_t)k;
                 total[o] += k;
             }
         }
-    float step = y->dtype == SN_Q8 ? y->quant.scale : 1;
-    float moved = residual ? map_scale_of(residual).constant : 0;
-    for (int64_t o = 0; o < panel.width; o++) {
-        bool real = o < panel.channels;
-        ends.start[o] = real ? -x->quant.zero * total[o] : 0;
-        ends.scale[o] = real ? x->quant.scale * (largest[o] / 127) / step : 0;
-        ends.shift[o] = real ? ((bias ? bias[panel.out + o] : 0) + moved) / step : 0;
-    }
+    for (int64_t o = 0; o < panel.width; o++)
+        q8_ends_set(&ends, job->call, o, o < panel.channels ? panel.out + o : -1, largest[o], total[o]);
 }
 
 static void pack(const sn_kernel_call *call, void *packed)
@@ -313,7 +292,7 @@ static void compute_panel(q8_target *target, int64_t index, bool first, bool las
     const q8_run *run = target->run;
     const q8_plan *plan = &run->plan;
     q8_panel panel = panel_at(plan, index);
-    panel_ends ends = ends_of(plan, &panel, run->packed);
+    q8_ends ends = ends_of(plan, &panel, run->packed);
     target->panel = panel;
     target->tiles_done = 0;
     target->ahead_pixels = first && !plan->c.copied && plan->c.step == 1 && plan->segments == 1;
@@ -368,14 +347,6 @@ static void compute_task(void *context, int64_t index, int worker)
     for (int64_t panel = first; panel < last; panel++) compute_panel(&target, panel, panel == first, panel == last - 1);
 }
 
-/* The sums of the squeeze are in steps. */
-static void finish_squeeze(const q8_run *run)
-{
-    squeeze_sums sums = run->squeeze;
-    squeeze_finish(&sums);
-    for (int64_t i = 0; sums.rows && i < sums.images * sums.channels; i++) sums.out[i] *= run->end.step;
-}
-
 static void run(const sn_kernel_call *call)
 {
     const sn_node *y = call->node, *residual = y->inputs_count > 3 ? call->input_nodes[3] : NULL;
@@ -386,14 +357,14 @@ static void run(const sn_kernel_call *call)
         run.residual = call->inputs[3];
         run.residual_bytes = sn_dtype_bytes(residual->dtype, SN_FLOAT);
         run.residual_type = residual->dtype;
-        run.residual_scale = map_scale_of(residual).factor / run.end.step;
+        run.residual_scale = q8_residual_scale(residual, run.end.step);
     }
     const conv_plan *p = &run.plan.c;
     run.squeeze = squeeze_begin(call, (float *)(run.copies + copy_bytes(&run.plan) * (size_t)call->threads), p->blocks_y * p->blocks_x);
     int64_t macs = p->images * p->out_h * p->out_w * p->out_c * run.plan.segments * run.plan.words;
     int threads = macs < SN_SMALL_MACS ? 1 : call->threads;
     sn_parallel_for(threads, p->blocks_n * p->blocks_y * p->blocks_x * p->panel_splits, compute_task, &run);
-    finish_squeeze(&run);
+    q8_finish_squeeze(&run.squeeze, run.end.step);
 }
 
 /* The same kernel under the names by which profiles tell 1x1 convolutions apart. */

@@ -60,24 +60,10 @@ static SN_NOINLINE void store_any(const q8_tile *t, const vi *sums, int pixels, 
 /* ---- the frequent ways, from the registers ---- */
 
 #if SN_VECTOR_FLOATS == 16
-/* Bytes of whole numbers from -32768 on, held in 0..255 by the narrowing itself. */
-SN_INLINE void store_bytes(uint8_t *y, const vi *q, int vectors)
-{
-    if (vectors == 4) {
-        const vi order = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
-        __m512i low = _mm512_packs_epi32((__m512i)q[0], (__m512i)q[1]), high = _mm512_packs_epi32((__m512i)q[2], (__m512i)q[3]);
-        _mm512_storeu_si512(y, _mm512_permutexvar_epi32((__m512i)order, _mm512_packus_epi16(low, high)));
-        return;
-    }
-    SN_UNROLL for (int v = 0; v < vectors; v++)
-        _mm_storeu_si128((__m128i *)(y + v * VF), _mm512_cvtusepi32_epi8(_mm512_max_epi32((__m512i)q[v], _mm512_setzero_si512())));
-}
-
 /* Whether y is int8 and all that holds its steps is the range of a byte and a low end. */
 static inline bool stores_bytes(const q8_tile *t)
 {
-    const map_end *end = t->end;
-    return end->type == SN_Q8 && end->range.high[0] == (float)(255 - end->range.zero[0]) && (!t->residual || t->residual_type == SN_Q8);
+    return map_end_is_byte(t->end) && (!t->residual || t->residual_type == SN_Q8);
 }
 
 /* The squeeze is of steps that no byte has cut yet. */
@@ -111,7 +97,7 @@ static inline bool stores_bytes(const q8_tile *t)
                 else                                                                                                 \
                     vf_store_bf16((uint16_t *)(void *)y + at, steps);                                                \
             }                                                                                                        \
-            if (STORED) store_bytes(y + i * t->y_pixel, q, VECTORS);                                                 \
+            if (STORED) q8_store_bytes(y + i * t->y_pixel, q, VECTORS);                                                 \
         }                                                                                                            \
         if (squeezes)                                                                                                \
             SN_UNROLL for (int v = 0; v < VECTORS; v++)                                                              \

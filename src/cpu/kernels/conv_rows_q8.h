@@ -63,14 +63,13 @@ static inline size_t rows_packed_bytes(const sn_kernel_call *call, size_t vector
     return (size_t)rows_vectors(call->node->shape) * (vector_bytes + 2 * VF * sizeof(float));
 }
 
-/* The factor that makes integers of -127 .. 127 of an output's weights, `each` floats `stride` apart; 0 where all are 0. */
+/* The largest size of an output's weights, `each` floats `stride` apart. */
 static inline float rows_largest(const float *w, int64_t each, int64_t stride)
 {
     float largest = 0;
     for (int64_t i = 0; i < each; i++) largest = fabsf(w[i * stride]) > largest ? fabsf(w[i * stride]) : largest;
     return largest;
 }
-static inline int rows_integer(float w, float largest) { return largest > 0 ? (int)rintf(w * (127 / largest)) : 0; }
 
 /* Packs: `put` stores the integer of a weight, given its place in HWIO, into the zeroed weights. */
 static inline void rows_pack(const sn_kernel_call *call, size_t vector_bytes, void *packed,
@@ -85,7 +84,7 @@ static inline void rows_pack(const sn_kernel_call *call, size_t vector_bytes, vo
     for (int64_t o = 0; o < shape.c; o++) {
         float largest = rows_largest(w + o, each, shape.c);
         for (int64_t i = 0; i < each; i++)
-            put(call, packed, i / shape.w, i % shape.w, o, rows_integer(w[i * shape.c + o], largest));
+            put(call, packed, i / shape.w, i % shape.w, o, q8_integer(w[i * shape.c + o], largest));
         scale[o] = call->input_nodes[0]->quant.scale * (largest / 127) / step;
         shift[o] = bias ? bias[o] / step : 0;
     }

@@ -3,6 +3,7 @@
  * As depthwise_pointwise.c; the depthwise outputs of a block are rounded to bf16, and its pixels are cut into equal tiles of at most 16,
  * over the ends of rows, the last of which may overlap the one before.  conv_amx_tiles.h has the inner loops.
  */
+#include "cpu/kernels/conv_amx_end.h"
 #include "cpu/kernels/conv_amx_pack.h"
 #include "cpu/kernels/conv_amx_tiles.h"
 
@@ -98,7 +99,7 @@ static void multiply_panel(const tiled_run *run, joined_block *b, int64_t rows, 
     tiled_panel panel = tiled_panel_at(&run->dense, index);
     if (joined->bias) copy_floats(bias, joined->bias + panel.out, panel.channels);
     tiled_product product = {.x_row = joined->plan.pixel * (int64_t)sizeof(stored), .segments = &start, .segments_count = 1,
-                             .segment_steps = run->dense.steps, .w = packed + panel.packed, .bias = bias};
+                             .segment_steps = run->dense.steps, .w = packed + panel.packed, .start = bias};
     tiled_end end = run->end;
     end.channels = panel.channels;
     const stored *next = index + 1 < run->dense.panels ? packed + tiled_panel_at(&run->dense, index + 1).packed : NULL;

@@ -6,7 +6,7 @@
 #include "base/parallel.h"
 #include "cpu/kernels/q8.h"
 
-enum { TASK_VALUES = 65536 };
+enum { TASK_VALUES = 65536, GATE_CHANNELS = 512, LINE = 64 };
 
 static const char *refuse_storage(const sn_kernel_call *call)
 {
@@ -27,7 +27,7 @@ static const char *refuse_activated(const sn_kernel_call *call)
     return refuse_storage(call);
 }
 
-/* steps = x * x_factor (* gate) + r * r_factor + constant (* gate) */
+/* steps = (x * x_factor + x_constant) (* gate) + r * r_factor + constant */
 typedef struct element_run {
     const void *x, *r; /* r: the second summand or NULL */
     const float *gate; /* (N,1,1,C) or NULL */
@@ -39,50 +39,109 @@ typedef struct element_run {
     int64_t pixels_each, pieces; /* of a task; tasks an image */
 } element_run;
 
-/* Values [at, at + count) that share a gate's row, or have none. */
-SN_INLINE void compute_values(const element_run *given, int64_t at, int64_t count, const float *gate, bool has_r, sn_dtype x_type,
-                              sn_dtype r_type, sn_dtype out_type)
+/* Values [at, at + count) without a gate. */
+static void compute_values(const element_run *given, int64_t at, int64_t count)
 {
     const element_run copy = *given, *run = &copy; /* which the bytes that are stored cannot lie in */
     for (int64_t c = 0; c < count; c += VF) {
         int64_t lanes = count - c;
-        vf v = map_load_n(run->x, x_type, at + c, lanes) * run->x_factor + run->x_constant;
+        vf v = map_load_n(run->x, run->x_type, at + c, lanes) * run->x_factor + run->x_constant;
         vf rest = vf_all(run->constant);
-        if (has_r) rest += map_load_n(run->r, r_type, at + c, lanes) * run->r_factor;
-        v = gate ? v * vf_load_n(gate + c, lanes) + rest : v + rest;
+        if (run->r) rest += map_load_n(run->r, run->r_type, at + c, lanes) * run->r_factor;
+        v += rest;
         if (lanes >= VF)
-            map_store(&run->end, out_type, run->out, at + c, v);
+            map_store(&run->end, run->end.type, run->out, at + c, v);
         else
-            map_store_first(&run->end, out_type, run->out, at + c, v, lanes);
+            map_store_first(&run->end, run->end.type, run->out, at + c, v, lanes);
     }
 }
 
-SN_INLINE void compute_pixels(const element_run *run, int64_t at, int64_t pixels, const float *gate, bool has_r, sn_dtype x_type,
-                              sn_dtype r_type, sn_dtype out_type)
+/* ---- scale_add: steps = x * factor + (r * r_factor + constant), factor and constant by channel ---- */
+
+typedef struct gate_run {
+    float factor[GATE_CHANNELS], constant[GATE_CHANNELS]; /* of an image and a range of channels */
+    q8_range range;
+    float r_factor;
+} gate_run;
+
+/* Channels from `c` of the range on. */
+SN_INLINE vf gated_steps(const element_run *run, const gate_run *g, int64_t at, int64_t c, int64_t lanes, bool has_r, sn_dtype x_type,
+                         sn_dtype r_type)
 {
-    for (int64_t p = 0; p < pixels; p++)
-        compute_values(run, at + p * run->channels, run->channels, gate, has_r, x_type, r_type, out_type);
+    vf steps = vf_load(g->constant + c);
+    if (has_r) steps += map_load_n(run->r, r_type, at + c, lanes) * g->r_factor;
+    return map_load_n(run->x, x_type, at + c, lanes) * vf_load(g->factor + c) + steps;
 }
 
-static SN_NOINLINE void compute_any(const element_run *run, int64_t at, int64_t pixels, const float *gate)
+SN_INLINE void gate_pixel(const element_run *run, const gate_run *g, int64_t at, int64_t channels, bool has_r, sn_dtype x_type,
+                          sn_dtype r_type, sn_dtype out_type)
 {
-    compute_pixels(run, at, pixels, gate, run->r != NULL, run->x_type, run->r_type, run->end.type);
+    for (int64_t c = 0; c < channels; c += VF) {
+        vf steps = gated_steps(run, g, at, c, channels - c, has_r, x_type, r_type);
+        if (channels - c >= VF)
+            map_store(&run->end, out_type, run->out, at + c, steps);
+        else
+            map_store_first(&run->end, out_type, run->out, at + c, steps, channels - c);
+    }
+}
+
+/* Whole lines of bytes; held: by more than the range of a byte whose 0 stands for 0. */
+SN_INLINE void gate_line(const element_run *run, const gate_run *g, int64_t at, int64_t channels, bool has_r, sn_dtype x_type,
+                         bool held)
+{
+#if SN_VECTOR_FLOATS == 16
+    for (int64_t c = 0; c < channels; c += LINE) {
+        vi q[LINE / VF];
+        SN_UNROLL for (int v = 0; v < LINE / VF; v++)
+        {
+            vf steps = gated_steps(run, g, at, c + v * VF, VF, has_r, x_type, SN_Q8);
+            if (held) steps = vf_at_least(steps, g->range.low);
+            q[v] = (vi)_mm512_cvtps_epi32((__m512)steps);
+            if (held) q[v] += g->range.zero;
+        }
+        q8_store_bytes((uint8_t *)run->out + at + c, q, LINE / VF);
+    }
+#else
+    (void)held;
+    gate_pixel(run, g, at, channels, has_r, x_type, SN_Q8, SN_Q8);
+#endif
 }
 
 /* The storages of a lowered network have loops of their own. */
-static void compute_piece(const element_run *run, int64_t at, int64_t pixels, const float *gate)
+SN_INLINE void gate_lines(const element_run *run, const gate_run *g, int64_t at, int64_t pixels, int64_t channels, bool has_r,
+                          sn_dtype x_type)
 {
-    sn_dtype x = run->x_type, r = run->r_type, out = run->end.type;
-    if (!gate || out != SN_Q8 || (run->r && r != SN_Q8))
-        compute_any(run, at, pixels, gate);
-    else if (x == SN_Q8 && run->r)
-        compute_pixels(run, at, pixels, gate, true, SN_Q8, SN_Q8, SN_Q8);
-    else if (x == SN_Q8)
-        compute_pixels(run, at, pixels, gate, false, SN_Q8, SN_Q8, SN_Q8);
-    else if (x == SN_BF16 && run->r)
-        compute_pixels(run, at, pixels, gate, true, SN_BF16, SN_Q8, SN_Q8);
+    if (g->range.zero[0] != 0)
+        for (int64_t p = 0; p < pixels; p++) gate_line(run, g, at + p * run->channels, channels, has_r, x_type, true);
     else
-        compute_any(run, at, pixels, gate);
+        for (int64_t p = 0; p < pixels; p++) gate_line(run, g, at + p * run->channels, channels, has_r, x_type, false);
+}
+
+static SN_NOINLINE void gate_any(const element_run *run, const gate_run *g, int64_t at, int64_t pixels, int64_t channels)
+{
+    for (int64_t p = 0; p < pixels; p++, at += run->channels)
+        gate_pixel(run, g, at, channels, run->r != NULL, run->x_type, run->r_type, run->end.type);
+}
+
+/* A range of channels of some pixels. */
+static void compute_gated(const element_run *run, int64_t at, int64_t pixels, int64_t channels, const float *gate)
+{
+    gate_run g = {.range = run->end.range, .r_factor = run->r_factor};
+    sn_dtype x = run->x_type;
+    for (int64_t c = 0; c < channels; c += VF) {
+        vf row = vf_load_n(gate + c, channels - c);
+        vf_store(g.factor + c, row * run->x_factor);
+        vf_store(g.constant + c, row * run->x_constant + run->constant);
+    }
+    bool lines = map_end_is_byte(&run->end) && (!run->r || run->r_type == SN_Q8) && channels % LINE == 0;
+    if (lines && x == SN_Q8 && run->r)
+        gate_lines(run, &g, at, pixels, channels, true, SN_Q8);
+    else if (lines && x == SN_Q8)
+        gate_lines(run, &g, at, pixels, channels, false, SN_Q8);
+    else if (lines && x == SN_BF16 && run->r)
+        gate_lines(run, &g, at, pixels, channels, true, SN_BF16);
+    else
+        gate_any(run, &g, at, pixels, channels);
 }
 
 static void element_task(void *context, int64_t index, int worker)
@@ -92,10 +151,10 @@ static void element_task(void *context, int64_t index, int worker)
     int64_t image = index / run->pieces, first = index % run->pieces * run->pixels_each;
     int64_t pixels = sn_min64(run->pixels_each, run->pixels - first);
     int64_t at = (image * run->pixels + first) * run->channels;
-    if (run->gate)
-        compute_piece(run, at, pixels, run->gate + image * run->channels);
-    else
-        compute_values(run, at, pixels * run->channels, NULL, run->r != NULL, run->x_type, run->r_type, run->end.type);
+    if (!run->gate)
+        compute_values(run, at, pixels * run->channels);
+    for (int64_t c = 0; run->gate && c < run->channels; c += GATE_CHANNELS)
+        compute_gated(run, at + c, pixels, sn_min64(GATE_CHANNELS, run->channels - c), run->gate + image * run->channels + c);
 }
 
 static void run_elements(const sn_kernel_call *call, element_run *run, const sn_node *r)

@@ -104,6 +104,28 @@ SN_INLINE vb q8_bytes(const q8_range *r, vf steps)
     return vb_from_integers(bits + r->zero);
 }
 
+#if SN_VECTOR_FLOATS == 16
+/* Stores the bytes of whole numbers from -32768 on, held in 0..255 by the narrowing itself. */
+SN_INLINE void q8_store_bytes(uint8_t *y, const vi *q, int vectors)
+{
+    if (vectors == 4) {
+        const vi order = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+        __m512i low = _mm512_packs_epi32((__m512i)q[0], (__m512i)q[1]), high = _mm512_packs_epi32((__m512i)q[2], (__m512i)q[3]);
+        _mm512_storeu_si512(y, _mm512_permutexvar_epi32((__m512i)order, _mm512_packus_epi16(low, high)));
+        return;
+    }
+    if (vectors == 2) {
+        const vi order = {0, 4, 8, 12, 1, 5, 9, 13};
+        __m512i words = _mm512_packs_epi32((__m512i)q[0], (__m512i)q[1]);
+        __m512i bytes = _mm512_permutexvar_epi32((__m512i)order, _mm512_packus_epi16(words, words));
+        _mm256_storeu_si256((__m256i *)(void *)y, _mm512_castsi512_si256(bytes));
+        return;
+    }
+    SN_UNROLL for (int v = 0; v < vectors; v++)
+        _mm_storeu_si128((__m128i *)(y + v * VF), _mm512_cvtusepi32_epi8(_mm512_max_epi32((__m512i)q[v], _mm512_setzero_si512())));
+}
+#endif
+
 /* ---- maps of any storage ---- */
 
 /* Values from element `at` on: q where they are int8. */
@@ -142,6 +164,17 @@ static inline map_end map_end_of(const sn_node *node, sn_activation activation)
     return end;
 }
 
+/* Whether all that holds steps is the range of a byte and a low end. */
+static inline bool map_end_is_byte(const map_end *end)
+{
+    return end->type == SN_Q8 && end->range.high[0] == (float)(255 - end->range.zero[0]);
+}
+
+SN_INLINE vf map_hold(const map_end *end, vf steps)
+{
+    return end->type == SN_Q8 ? q8_hold(&end->range, steps) : clamp_apply(&end->clamp, steps);
+}
+
 /* Stores steps from element `at` on; returns them as they were held. */
 SN_INLINE vf map_store(const map_end *end, sn_dtype type, void *map, int64_t at, vf steps)
 {
@@ -173,6 +206,10 @@ SN_INLINE void map_store_first(const map_end *end, sn_dtype type, void *map, int
 }
 
 static inline bool map_is_storage(sn_dtype type) { return type == SN_Q8 || type == SN_BF16 || type == SN_REAL; }
+
+/* ---- weights: whole multiples, -127 to 127, of the largest of an output / 127 ---- */
+
+static inline int q8_integer(float w, float largest) { return largest > 0 ? (int)rintf(w * (127 / largest)) : 0; }
 
 /* ---- sums of products of bytes ---- */
 

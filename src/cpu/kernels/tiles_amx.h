@@ -5,7 +5,9 @@
  * left[i][2k+1] right[k][o][1]
  *
  * left: rows of 32 bf16 (pixels of 32 channels, as they lie in memory); right: 16 rows, one for each pair of channels,
- * of 16 outputs with two weights each, the first lower; sum: rows of 16 floats.  It takes a cycle for each row of
+ * of 16 outputs with two weights each, the first lower; sum: rows of 16 floats.  In files compiled for int8 (SN_STORED_Q8) the
+ * same with 64 unsigned bytes a left row, 16 rows of 16 outputs with four signed weights each, and whole sums, which are exact
+ * as long as they fit into 32 bits.  It takes a cycle for each row of
  * `left`, a load 8 cycles, so two left times two right tiles (four sums) are multiplied as fast as they are loaded; all
  * eight registers are then in use:
  *
@@ -22,12 +24,23 @@
 
 #include "cpu/kernels/stored.h"
 
+#if SN_STORED_Q8
+typedef uint8_t tile_value; /* of the left factor; those of the right one are int8 */
+typedef int32_t tile_sum;
+#define TILE_PRODUCTS "tdpbusd"
+#else
+typedef stored tile_value;
+typedef float tile_sum;
+#define TILE_PRODUCTS "tdpbf16ps"
+#endif
+
 enum {
-    TILE_ROWS = 16,                 /* at most */
-    TILE_BYTES = 64,                /* of a row */
-    TILE_VALUES = 32,               /* bf16 of a left row: products of a step */
-    TILE_OUTPUTS = 16,              /* floats of a row of sums */
-    RIGHT_VALUES = 16 * TILE_VALUES /* bf16 of a packed right tile */
+    TILE_ROWS = 16,                                /* at most */
+    TILE_BYTES = 64,                               /* of a row */
+    TILE_VALUES = TILE_BYTES / sizeof(tile_value), /* of a left row: products of a step */
+    TILE_WORD = 4 / sizeof(tile_value),            /* of them that a sum takes together */
+    TILE_OUTPUTS = 16,                             /* sums of a row */
+    RIGHT_VALUES = 16 * TILE_VALUES                /* of a packed right tile */
 };
 
 typedef struct tile_config {
@@ -62,6 +75,6 @@ static inline void tiles_end(void)
     __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" : : "r"(to), "r"((ptrdiff_t)(stride)) : "memory")
 #define TILE_CLEAR(t) __asm__ volatile("tilezero %%tmm" #t : : : "memory")
 #define TILE_ADD_PRODUCTS(sum, left, right)                                                                            \
-    __asm__ volatile("tdpbf16ps %%tmm" #right ", %%tmm" #left ", %%tmm" #sum : : : "memory")
+    __asm__ volatile(TILE_PRODUCTS " %%tmm" #right ", %%tmm" #left ", %%tmm" #sum : : : "memory")
 
 #endif
