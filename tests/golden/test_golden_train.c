@@ -309,11 +309,12 @@ static void check_trajectory_double(const golden_file *file)
 
 /* Wider than GOLDEN.md's 1e-4, which fits a run in which no ReLU flips.  One does at some step of ours (the loss jumps
  * from 1e-8 to 1e-6 off; weights moved by 6e-8 do the same to a double run), and the steps double what it moved: 4e-4
- * by step 9 with plain and with vector kernels.  A mistake in the update shows up as 1e-2 and more. */
+ * by step 9 with plain and with vector kernels, where it comes at step 4; where it comes at step 2 (se_cifar_preresnet20,
+ * the loss off by 5e-6 there and by 3e-8 before), 2e-3.  A mistake in the update shows up as 1e-2 and more. */
 static void check_trajectory_float(const golden_file *file)
 {
     size_t steps = is_small(file) ? file->trajectory.count : STEPS_OF_LARGE;
-    check_trajectory(file, SN_FLOAT, steps, 1e-3, 10, 1e-3);
+    check_trajectory(file, SN_FLOAT, steps, 4e-3, 10, 2e-3);
 }
 
 static const struct {
