@@ -1,14 +1,5 @@
 /* sn_graph_fold_batch_norm and sn_graph_join_moves: the joined networks compute the same, without the passes over memory that were to vanish. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-#include <math.h>
-#include <stdlib.h>
-
-#include "base/rng.h"
-#include "exec/exec.h"
+#include "plain_run.h"
 #include "zoo/zoo.h"
 
 enum { SIDE = 64, BATCH = 2, MAPS = 3 * SIDE * SIDE * BATCH };
@@ -34,42 +25,7 @@ static sn_graph *folded(const sn_graph *plain)
     return joined;
 }
 
-/* Weights that keep the size of activations, with some spread in everything. */
-static void fill(sn_params *params, const sn_graph *g)
-{
-    for (size_t i = 0; i < g->params_count; i++) {
-        const sn_param *p = &g->params[i];
-        int64_t n = sn_shape_elements(p->shape), sums = p->shape.n * p->shape.h * p->shape.w;
-        float *values = malloc((size_t)n * sizeof *values);
-        assert_non_null(values);
-        for (int64_t k = 0; k < n; k++) {
-            float u = (float)sn_rng_uniform(sn_rng_key(3, SN_RNG_TEST, i, 0), (uint64_t)k);
-            bool scale = p->kind == SN_PARAM_BN_WEIGHT || p->kind == SN_PARAM_BN_VAR;
-            values[k] = scale ? 0.5f + u : p->rank > 1 ? (2 * u - 1) * 2.4f / sqrtf((float)sums) : u - 0.5f;
-        }
-        sn_params_set(params, g, (int)i, values);
-        free(values);
-    }
-}
-
-/* The first values of an output, by the plain kernels in double. */
-static void run_to(const sn_graph *g, const double *images, const char *output, double *values, int64_t count)
-{
-    sn_params *params = NULL;
-    sn_program *program = NULL;
-    assert_int_equal(sn_params_create(g, SN_DOUBLE, &params), SENET_OK);
-    fill(params, g);
-    sn_program_options options = {.precision = SN_DOUBLE, .params = params};
-    assert_int_equal(sn_program_create(g, &options, &program), SENET_OK);
-    assert_int_equal(sn_program_set_input(program, "input", images), SENET_OK);
-    assert_int_equal(sn_program_run(program), SENET_OK);
-    const double *got = sn_program_output(program, output, NULL);
-    for (int64_t i = 0; i < count; i++) values[i] = got[i];
-    sn_program_destroy(program);
-    sn_params_destroy(params);
-}
-
-static void run(const sn_graph *g, const double *images, double *logits, int64_t count) { run_to(g, images, "logits", logits, count); }
+static void run(const sn_graph *g, const double *images, double *logits, int64_t count) { plain_run(g, images, "logits", logits, count); }
 
 /* Nodes of an op that run on maps, not once on parameters. */
 static int count_maps(const sn_graph *g, sn_op_kind op)
@@ -159,7 +115,7 @@ static void gates_may_be_asked_for_and_scaled_maps_stay(void **state)
         assert_int_equal(count_maps(joined, SN_OP_scale_add), tap);
         for (int k = 0; k < 2; k++) {
             double got[64 * BATCH];
-            run_to(k ? joined : plain, images, "tap", k ? got : want, 64 * BATCH);
+            plain_run(k ? joined : plain, images, "tap", k ? got : want, 64 * BATCH);
             for (int i = 0; k && i < 64 * BATCH; i++) assert_true(fabs(got[i] - want[i]) <= 1e-10 * (1 + fabs(want[i])));
         }
         sn_graph_destroy(plain);
