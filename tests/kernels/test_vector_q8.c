@@ -78,7 +78,8 @@ static void check_with(const q8_case *c, bool squeezes)
     const char *refusal = NULL;
     sn_op_kind op = c->call.node.op;
     size_t bytes = (size_t)sn_shape_elements(c->call.node.shape) * sn_dtype_bytes(c->call.node.dtype, SN_FLOAT);
-    for (sn_isa isa = SN_ISA_BASELINE; isa <= sn_cpu_isa(); isa++) {
+    FOR_LEVELS(isa)
+    {
         const sn_kernel *kernels[17] = {NULL};
         const sn_kernel *const *candidates = sn_cpu_candidates_on(op, SN_Q8, SN_FLOAT, isa);
         int count = 0, took = 0;
