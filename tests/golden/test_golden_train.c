@@ -314,7 +314,7 @@ static void check_trajectory_double(const golden_file *file)
 static void check_trajectory_float(const golden_file *file)
 {
     size_t steps = is_small(file) ? file->trajectory.count : STEPS_OF_LARGE;
-    check_trajectory(file, SN_FLOAT, steps, 4e-3, 10, 2e-3);
+    check_trajectory(file, SN_FLOAT, steps, 4e-3, 10, 1e-3);
 }
 
 static const struct {

@@ -6,8 +6,8 @@
  * are float.  Rows go in blocks; a block's products are summed into a row of C partial sums that stays in the L1 cache, eight
  * rows of W a pass, so that a partial sum is loaded and stored once for eight products.  Blocks are the tasks: they are cut by
  * shape alone and their sums joined in order.  Where rows are few and long, as in the second layer of an excitation, partial sums would
- * be as many bytes as the weights: there a task takes some columns of all rows.  The images of a group share each load of the weights; every image sums in the
- * same order, so its bits do not depend on the batch.
+ * be as many bytes as the weights: there a task takes some columns of all rows.  The images of a group share each load of the
+ * weights; every image sums in the same order, so its bits do not depend on the batch.
  */
 #include "cpu/kernels/activate.h"
 #include "cpu/kernels/copy.h"
