@@ -26,7 +26,7 @@ static senet_status visit(sn_rewrite *rw, sn_id id, bool *done, sn_id *made)
 {
     const sn_node *node = &rw->from->nodes[id];
     sn_activation end = node->attrs.u.conv.activation;
-    if (!sn_rewrite_is_pointwise(rw->from, node) || (end != SN_IDENTITY && end != SN_RELU && end != SN_RELU6)) return SENET_OK;
+    if (!sn_rewrite_is_pointwise(rw->from, node) || !sn_rewrite_clamps(end)) return SENET_OK;
     const sn_node *found = sn_rewrite_absorbable(rw, node, 0, SN_OP_conv2d);
     if (!found || !sn_rewrite_is_depthwise(rw->to, found)) return SENET_OK;
     const sn_node depthwise = *found;

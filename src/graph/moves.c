@@ -19,11 +19,6 @@ static senet_precision precision_of(const sn_rewrite *rw)
     return *(const senet_precision *)rw->context;
 }
 
-static bool clamps(sn_activation kind)
-{
-    return kind == SN_IDENTITY || kind == SN_RELU || kind == SN_RELU6;
-}
-
 /* conv(x s): the gate joins the convolution. */
 static senet_status join_gate(sn_rewrite *rw, const sn_node *node, bool *done, sn_id *made)
 {
@@ -75,7 +70,7 @@ static senet_status compose_bias(sn_rewrite *rw, const sn_node *hidden, sn_id b,
 static senet_status join_scale(sn_rewrite *rw, const sn_node *node, bool *done, sn_id *made)
 {
     se_nodes se;
-    if (precision_of(rw) == SENET_INT8 || !clamps(node->attrs.u.activation.kind) || !find_se(rw, node, &se)) return SENET_OK;
+    if (precision_of(rw) == SENET_INT8 || !sn_rewrite_clamps(node->attrs.u.activation.kind) || !find_se(rw, node, &se)) return SENET_OK;
     const sn_node *z = &rw->from->nodes[se.z], *hidden = &rw->from->nodes[se.hidden], *gate = &rw->from->nodes[se.gate];
     const sn_node u = rw->to->nodes[rw->map[se.u]];
     sn_id x = u.inputs[0], bias = u.inputs_count > 2 ? u.inputs[2] : SN_NONE, m, weight, h, h_bias, s;
@@ -102,7 +97,7 @@ static bool may_shuffle(const sn_graph *graph, const sn_node *conv, int32_t grou
     const sn_conv_attrs *a = &conv->attrs.u.conv;
     sn_shape w = graph->nodes[conv->inputs[1]].shape;
     bool plain = a->stride == 1 && !a->pad_top && !a->pad_left && !a->pad_bottom && !a->pad_right;
-    return w.n == 1 && w.h == 1 && plain && a->groups == groups && groups <= MOST && clamps(a->activation);
+    return w.n == 1 && w.h == 1 && plain && a->groups == groups && groups <= MOST && sn_rewrite_clamps(a->activation);
 }
 
 /* shuffle(conv(x, w) + bias) */

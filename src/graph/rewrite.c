@@ -120,12 +120,13 @@ const sn_node *sn_rewrite_absorbable(const sn_rewrite *rw, const sn_node *node, 
     return made->op == op ? made : NULL;
 }
 
+bool sn_rewrite_clamps(sn_activation kind) { return kind == SN_IDENTITY || kind == SN_RELU || kind == SN_RELU6; }
+
 bool sn_rewrite_is_depthwise(const sn_graph *graph, const sn_node *conv)
 {
     const sn_conv_attrs *a = &conv->attrs.u.conv;
     sn_shape w = graph->nodes[conv->inputs[1]].shape;
-    bool clamps = a->activation == SN_IDENTITY || a->activation == SN_RELU || a->activation == SN_RELU6;
-    return a->groups == w.c && w.w == 1 && w.n == 3 && w.h == 3 && a->stride <= 2 && clamps &&
+    return a->groups == w.c && w.w == 1 && w.n == 3 && w.h == 3 && a->stride <= 2 && sn_rewrite_clamps(a->activation) &&
            conv->inputs[3] == SN_NONE;
 }
 

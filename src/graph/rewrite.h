@@ -29,6 +29,9 @@ senet_status sn_rewrite_append(sn_rewrite *rw, const sn_node *named, sn_op_kind 
 /* The new node standing for old input `k` of `node` when it may be absorbed and is of this op, else NULL. */
 const sn_node *sn_rewrite_absorbable(const sn_rewrite *rw, const sn_node *node, int k, sn_op_kind op);
 
+/* Whether the activation only holds values at ends, which the end of every kernel can do. */
+bool sn_rewrite_clamps(sn_activation kind);
+
 /* Whether depthwise 3x3 kernels take the convolution, with a gate in front too. */
 bool sn_rewrite_is_depthwise(const sn_graph *graph, const sn_node *conv);
 
